@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For authors of backends: the one table between anyc and an event loop.
+ *
+ * anyc's engine has its own timers, descriptors and ready tasks, and shows the loop one
+ * descriptor.  A backend has that descriptor watched and calls engine->ops->turn() when it is
+ * readable: that is all a loop must do.  All calls are made on the loop's thread.
+ * A backend module exports one function, `const struct anyc_backend *anyc_module_backend(void)`,
+ * and needs no symbol of libanyc: it calls back through engine->ops.
+ */
+#ifndef ANYC_BACKEND_H
+#define ANYC_BACKEND_H
+
+#include <anyc/base.h>
+#include <anyc/loop.h>
+
+ANYC_BEGIN_DECLS
+
+#define ANYC_BACKEND_ABI 1
+
+struct anyc_engine;
+
+/* Why the loop calls turn. */
+enum {
+	ANYC_TURN_READABLE = 1, /* the engine's descriptor is readable */
+	ANYC_TURN_SOON = 2      /* soon() had asked for it */
+};
+
+/* What a backend may call: the first member of the engine.  The table outlives the engine. */
+struct anyc_engine_ops {
+	size_t size;
+	/* Runs tasks and callbacks for a while; may be called again from inside a host callback. */
+	void (*turn)(struct anyc_engine *engine, unsigned why);
+	/* The loop was freed under the engine: waits end with ANYC_EGONE.  May be called from
+	 * inside any member but attach and detach.  The backend has let go of everything: self is
+	 * no longer valid, and neither side calls the other again, but for ops->free. */
+	void (*gone)(struct anyc_engine *engine);
+	/* Stores a sentence for the error that attach or create is about to return; returns rc. */
+	int (*fail)(int rc, int os_errno, const char *format, ...) ANYC_PRINTF(3, 4);
+	void *(*alloc)(size_t size); /* zeroed; NULL: none left */
+	void (*free)(void *block);
+	/* Sends a line to the report hook. */
+	void (*report)(int rc, const char *format, ...) ANYC_PRINTF(2, 3);
+};
+struct anyc_engine {
+	const struct anyc_engine_ops *ops;
+};
+
+struct anyc_backend {
+	uint32_t abi;     /* ANYC_BACKEND_ABI */
+	uint32_t size;    /* sizeof(struct anyc_backend): later versions append members */
+	const char *name; /* "libuv": what anyc_current_library() says */
+	const char *run_symbol; /* the library's run function, for the look up the stack; or NULL */
+
+	/* Required. */
+
+	/*
+	 * Has pollfd (level-triggered) watched on the loop, which need not run yet.  The watch
+	 * stays until detach and does not keep the loop alive until keepalive says so. errors
+	 * -errno, ANYC_ECONFLICT, ANYC_EABI, each with fail()'s sentence
+	 */
+	int (*attach)(void *native, int pollfd, struct anyc_engine *engine, void **self);
+	/*
+	 * Stops the watch at once: turn is not called again, pollfd is closed after the return.
+	 * done(arg), if given, comes when the native handles have gone: now, or as the loop runs.
+	 * self is no longer valid.  In a forked child without after_fork the parent's watch stays.
+	 */
+	void (*detach)(void *self, anyc_detached_fn *done, void *arg);
+	/* Has turn(ANYC_TURN_SOON) called once before the loop blocks, but after it polled once. */
+	void (*soon)(void *self);
+	/* On while tasks live: the loop does not end; off: it may. */
+	void (*keepalive)(void *self, bool on);
+
+	/* Optional, all four together: for anyc_run(). */
+
+	int (*create)(void **native, const struct anyc_engine_ops *ops);
+	void (*destroy)(void *native);
+	int (*run)(void *self); /* until stop, or until nothing keeps the loop alive */
+	void (*stop)(void *self); /* ends the run that is on; if none is, the next one at once */
+
+	/* Optional. */
+
+	/* Runs the loop without waiting until detached handles have gone, then closes it.
+	 * errors  -EBUSY (handles that are not ours) */
+	int (*close)(void *native);
+	/*
+	 * In a forked child: watch the new pollfd; the old one is still open.  The application has
+	 * called uv_loop_fork(), event_reinit() or ev_loop_fork() before: otherwise libuv and
+	 * libevent end the parent's watch.  errors  -errno; then only detach may follow
+	 */
+	int (*after_fork)(void *self, int pollfd);
+	/* A clock of the loop's own, with a way to wait on it (virtual time). */
+	int64_t (*now)(void *self);
+	int (*idle)(void *self, int64_t deadline);
+	/* The network of the loop's own, and its children; NULL: the kernel's.  Reserved. */
+	const void *net;
+	int (*watch_child)(void *self, int pid, void *child);
+};
+
+/* The one function that a module exports. */
+ANYC_API const struct anyc_backend *anyc_module_backend(void);
+
+ANYC_END_DECLS
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What core offers the layers above (sync, net, os): the current task, waiting and waking,
+ * timers, descriptors, worker jobs.
+ *
+ * How a function that may wait is written:
+ *
+ *	struct anyc_task *t;
+ *	int rc = anyc__enter(&t);             // refusals, cancellation; without side effect
+ *
+ *	if (rc != 0)
+ *		return rc;
+ *	if (it can be done now) {
+ *		do it;
+ *		anyc__yield(t);               // be fair; never fails, so the result stands
+ *		return 0;
+ *	}
+ *	queue up;
+ *	return anyc__park(t, take_out_of_the_queue, &me, "what it waits for");
+ *
+ * Rules
+ *  - Who wakes takes the task out of the queue and calls anyc__unpark() once; the first of
+ *    unpark and cancel wins, and the loser does nothing.  After unpark the task is ready: its
+ *    result stands, whatever is cancelled then.
+ *  - Everything runs on the engine's thread, but anyc__post and what worker.h says.
+ *  - No errno and no thread-local value lives across a park or a yield.
+ */
+#ifndef ANYC__CORE_H
+#define ANYC__CORE_H
+
+#include <anyc/error.h>
+#include <anyc/sync.h>
+#include <anyc/task.h>
+#include <anyc/time.h>
+
+#include "alloc.h"
+#include "error.h"
+
+struct anyc__engine;
+
+#define ANYC__LIKELY(x) __builtin_expect(!!(x), 1)
+#define ANYC__UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define ANYC__CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* ------------------------------------------------------------------------ entering, leaving */
+
+/*
+ * First line of every checkpoint function: finds the current task (a plain thread's root is made
+ * on first use), and returns 0, or why the call is refused, or, having yielded, ANYC_ECANCELED.
+ */
+int anyc__enter(struct anyc_task **t);
+/* The same for calls that are no checkpoints but need a task: without the cancellation. */
+int anyc__enter_uncancelled(struct anyc_task **t);
+/* The same, and makes no plain thread's root: NULL outside tasks.  Never fails. */
+struct anyc_task *anyc__current(void);
+/* Lets the ready tasks run, counted against the budget; free when nobody is ready. */
+void anyc__yield(struct anyc_task *t);
+
+/* Bytes that a call has moved: large ones count against the budget like several small ones. */
+void anyc__charge(struct anyc_task *t, size_t bytes);
+
+/* -------------------------------------------------------------------------- parking, waking */
+
+/* Takes a task out of what it waits in, when a cancellation wakes it.  Must not fail or wait. */
+typedef void anyc__abort_fn(struct anyc_task *t, void *arg);
+/*
+ * Waits until anyc__unpark(): returns its result, or ANYC_ECANCELED after abort(t, arg); with
+ * abort NULL the wait cannot be cancelled.  `what` is for dumps: "a lock".
+ * -ENOMEM if a deadline could not be armed, ANYC_EDEADLK, ANYC_EBLOCKED, ANYC_EGONE: after abort
+ * as well (with abort NULL such an error is returned at once only if nothing can ever wake it).
+ */
+int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what);
+/* Makes a parked task ready with a result; nothing if it is ready already. */
+void anyc__unpark(struct anyc_task *t, int result);
+/* As park, but wakes with ANYC_ETIMEDOUT at `when` at the latest. */
+int anyc__park_until(struct anyc_task *t, int64_t when, anyc__abort_fn *abort, void *arg,
+		     const char *what);
+
+/* A task in a line of waiters: on the stack of its call. */
+struct anyc_waiter_ {
+	struct anyc_waiter_ *next_, *prev_;
+	struct anyc_waiters_ *queue_; /* NULL once out of it */
+	struct anyc_task *task_;
+	void *data_; /* the owner's */
+};
+/*
+ * Waits at the end of the line; the error of a line that another engine uses is ANYC_ETHREAD.
+ * what: for dumps.
+ */
+int anyc__waiters_wait(struct anyc_waiters_ *q, struct anyc_task *t, void *data, const char *what);
+/* Takes the first out and makes it ready with a result; its task, or NULL for an empty line. */
+struct anyc_task *anyc__waiters_wake(struct anyc_waiters_ *q, int result);
+size_t anyc__waiters_count(const struct anyc_waiters_ *q);
+static inline bool anyc__waiters_empty(const struct anyc_waiters_ *q)
+{
+	return q->first_ == NULL;
+}
+/* ANYC_ETHREAD, with its sentence, if another engine's tasks wait in it now; else 0. */
+int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what);
+
+/* --------------------------------------------------------------------------------- facts */
+
+struct anyc__engine *anyc__task_engine(const struct anyc_task *t);
+/* The engine of the current task, or of the loop that this thread runs; NULL: none. */
+struct anyc__engine *anyc__current_engine(void);
+uint64_t anyc__engine_id(const struct anyc__engine *e); /* never reused; atomic to read */
+uint64_t anyc__task_id(const struct anyc_task *t);
+const char *anyc__task_name(const struct anyc_task *t);
+int64_t anyc__now(const struct anyc__engine *e);
+/* 0, or ANYC_EFORKED / ANYC_EGONE for an engine that was inherited, or whose loop has gone. */
+int anyc__engine_check(const struct anyc__engine *e);
+
+/* ---------------------------------------------------------------------------------- posts */
+
+/* A callback on the engine's thread, outside a task; the owner keeps the memory. */
+struct anyc__post {
+	struct anyc__post *next;
+	void (*run)(struct anyc__post *p, int status); /* 0, or ANYC_EGONE as the engine ends */
+};
+/* Queues it from the engine's own thread. */
+void anyc__post_local(struct anyc__engine *e, struct anyc__post *p);
+
+/* Counts for anyc_memory_stats(). */
+void anyc__count_streams(int change);
+
+#endif

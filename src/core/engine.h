@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of core: tasks, the engine, and who calls whom.  Only files of src/core include it.
+ *
+ *	turn.c     runs ready tasks inside a turn; the only place that switches
+ *	task.c     makes and ends tasks        group.c   their groups      scope.c   cancellation
+ *	timer.c    the heap                    fd.c      readiness         poll_epoll.c  system
+ *calls wake.c     eventfd, tokens, posts      worker.c  threads loop.c     an engine inside a
+ *native loop or alone    plain.c   in a thread without a loop
+ */
+#ifndef ANYC__ENGINE_H
+#define ANYC__ENGINE_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include <anyc/backend.h>
+#include <anyc/loop.h>
+#include <anyc/scope.h>
+
+#include "core.h"
+#include "fd.h"
+#include "sanitize.h"
+#include "stack.h"
+#include "switch.h"
+
+#include "detect/detect.h"
+
+/* ---------------------------------------------------------------------------------- tasks */
+
+enum anyc__task_state {
+	ANYC__READY,   /* in the ready queue */
+	ANYC__RUNNING, /* runs, or is busy below a nested turn */
+	ANYC__PARKED,
+	ANYC__ENDED
+};
+
+/* At the top of the task's own stack; a plain thread's root is in its struct anyc__plain. */
+struct anyc_task {
+	struct anyc__context context;
+	struct anyc__engine *engine;
+	struct anyc_task *next_ready;
+	struct anyc_scope *scope; /* innermost */
+	uint8_t state;
+	bool is_root_of_thread; /* runs on the thread's own stack */
+	bool background;
+	bool fpenv;
+	int32_t wake;             /* what park returns */
+	anyc__abort_fn *abort;    /* while parked; NULL: cannot be cancelled */
+	void *abort_arg;
+	const char *waits_for;    /* while parked */
+	struct anyc_timer_ timer; /* park_until */
+
+	struct anyc_scope base;   /* the task's own scope, around its function */
+	struct anyc_group *group; /* NULL: a root task */
+	struct anyc_task *prev, *next; /* in the group, or among the engine's root tasks */
+	struct anyc_group *starts;     /* anyc_start: the group it joins when started */
+	struct anyc_handle *handle;
+	bool *starter_told;            /* in the starter's frame: it was started */
+	intptr_t *start_value;         /* likewise */
+
+	anyc_task_fn *fn;
+	void *arg;
+	void *copy; /* the private copy, or NULL */
+	anyc_done_fn *on_done;
+	void *done_arg;
+	const char *name;
+	uint64_t id;
+	int32_t result;
+	bool started;
+
+	struct anyc__stack *stack; /* NULL: a plain thread's root */
+	uintptr_t stack_low, stack_high;
+	struct anyc__names names;
+	struct anyc_group_errors_ *errors; /* lists of groups it has left */
+	unsigned error_lists;
+	struct { void *caught; unsigned uncaught; } cxa; /* the C++ runtime's, while switched out */
+	struct anyc__fpenv fp;
+	struct anyc__slot slot;
+};
+
+/* --------------------------------------------------------------------------------- engine */
+
+struct anyc__timer_entry {
+	int64_t when;
+	struct anyc_timer_ *timer;
+};
+struct anyc__timers { /* a 4-ary heap, whose last entry may be out of order */
+	struct anyc__timer_entry *entry;
+	size_t count, capacity;
+	int64_t armed; /* what timerfd is set to; ANYC_FOREVER: not armed */
+};
+
+struct anyc__slot_entry { /* the table of registered descriptors */
+	struct anyc__fd *fd; /* NULL: free */
+	uint32_t generation;
+	uint32_t next_free;
+};
+struct anyc__fds {
+	struct anyc__slot_entry *slot; /* slot[0] is not used */
+	uint32_t count, capacity, free;
+	struct anyc__fd **borrowed; /* by number, for anyc_wait_readable(); made on demand */
+	size_t borrowed_capacity;
+	struct anyc__fd *single; /* without an epoll set: the one descriptor that is waited for */
+	uint8_t single_directions;
+	size_t waiting; /* tasks that wait for a descriptor */
+};
+
+struct anyc__poller {
+	int epoll;   /* -1 until needed (a plain thread), or open from the start */
+	int timer;   /* with epoll */
+	int event;   /* eventfd: posts, signals */
+};
+
+/* A turn that is under way; by value, innermost last (rule 26). */
+#define ANYC__TURNS 16
+struct anyc__turn {
+	struct anyc__context context; /* where tasks go back to */
+	struct anyc__fiber fiber;
+	struct anyc_task *below; /* the task on whose stack the turn runs, or NULL */
+	struct anyc__names *names;
+	struct anyc__engine *outer; /* whose turn runs below this one in the thread */
+	unsigned frame;          /* detect's */
+	int budget;              /* of the turn below */
+	int cancel_state;        /* pthread's, before the outermost turn */
+	bool root_woken;         /* plain: the root was next */
+};
+
+/* How an engine gets its turns. */
+struct anyc__host {
+	/* Work is left, or came outside a turn: have a turn soon. */
+	void (*soon)(struct anyc__engine *e);
+	/* The first task came, or the last went; called when no turn is under way. */
+	void (*keepalive)(struct anyc__engine *e, bool on);
+	/* The outermost turn has returned and e->detached is set: frees the engine. */
+	void (*ended)(struct anyc__engine *e);
+	/* NULL: CLOCK_MONOTONIC */
+	int64_t (*now)(const struct anyc__engine *e);
+};
+
+/* What other threads share with an engine; counted; see wake.c. */
+struct anyc_token {
+	atomic_size_t references;
+	pthread_mutex_t lock;
+	struct anyc__engine *engine; /* under the lock; NULL: gone */
+	int event;                   /* the engine's eventfd; -1: gone */
+	struct anyc__post *first, *last; /* under the lock */
+	atomic_bool posted;          /* something is queued: the eventfd was written */
+	atomic_bool cancel;          /* from a signal handler */
+};
+
+struct anyc__engine {
+	struct anyc_engine base; /* what a backend sees */
+	struct anyc__engine *next_engine; /* of the process */
+	uint64_t id;
+	uint64_t fork_generation;
+	uint64_t thread;             /* the thread that runs it */
+	struct anyc__entry *entry;   /* detection's; NULL: a plain thread's engine */
+	const struct anyc__host *host;
+
+	struct anyc_task *ready_first, *ready_last;
+	int budget;
+	unsigned turns; /* under way */
+	struct anyc__turn turn[ANYC__TURNS];
+	struct anyc_task *ended; /* left its stack for good; recycled by whoever arrives next */
+	struct anyc_task *done_first, *done_last; /* root tasks whose on_done is due */
+	struct anyc__fiber *leaving; /* the fiber that the last switch left; for ASan */
+	struct anyc__post *local_first, *local_last; /* callbacks to run in this turn */
+	struct anyc_waiters_ blocked; /* anyc_wait_all_blocked() */
+
+	struct anyc__timers timers;
+	struct anyc__fds fds;
+	struct anyc__poller poller;
+	struct anyc__stack_pool stacks;
+	struct anyc_token *token; /* made on demand; the engine holds one reference */
+	struct anyc__wake_watch *wake_watches; /* fd.h; anyc__wake_event() walks them */
+
+	struct anyc_task *roots;   /* root tasks */
+	size_t tasks, background;  /* that live */
+	bool kept_alive;           /* what the host was told */
+	bool soon_asked;
+	bool gone;                 /* the loop was freed under us */
+	bool detached;             /* ends when the outermost turn returns */
+	bool cancelling;           /* background tasks were cancelled */
+	atomic_bool cancel_asked;  /* by a signal handler in this thread */
+	void *(*cxa_globals)(void); /* the C++ runtime's per-thread globals; NULL: not loaded */
+};
+
+/* ---------------------------------------------------------------------------------- turn.c */
+
+int anyc__engine_init(struct anyc__engine *e, const struct anyc__host *host, bool open_poller);
+/* No task, scope or descriptor is left; posts get ANYC_EGONE. */
+void anyc__engine_fini(struct anyc__engine *e);
+/* Tasks that live in this process, plain threads' roots aside: each has a stack. */
+size_t anyc__live_tasks(void);
+/* Applies events, runs callbacks and tasks within the budget; may nest. */
+void anyc__turn(struct anyc__engine *e, unsigned why);
+#define ANYC__TURN_BLOCK 4 /* why: wait for an event if nothing is ready */
+/* Puts a task at the end of the ready queue, and asks for a turn if none is under way. */
+void anyc__ready(struct anyc_task *t);
+/* Leaves the running task for the next ready one, or for the turn's own stack. */
+void anyc__switch_away(struct anyc_task *t);
+/* The same for good, from a task that has ended; its stack is recycled. */
+_Noreturn void anyc__switch_last(struct anyc_task *t);
+/* The first function on a task's stack. */
+void anyc__task_first(void *task);
+/* Gives a root task's on_done its call from the turn's own stack. */
+void anyc__turn_done(struct anyc_task *t);
+/* The C++ runtime may have been loaded since. */
+void anyc__engine_find_cxx(struct anyc__engine *e);
+/* Asks the host for a turn, once. */
+void anyc__soon(struct anyc__engine *e);
+/* Applies keep-alive after a change of e->tasks or e->background, when no turn is under way. */
+void anyc__keepalive(struct anyc__engine *e);
+/* One turn of an engine that nobody hosts: waits for an event if nothing is ready. */
+void anyc__drive(struct anyc__engine *e);
+/* Something could still wake a task: a timer, a descriptor, another thread. */
+bool anyc__has_prospects(const struct anyc__engine *e);
+/* Runs fn(arg) on the stack of the innermost turn. */
+int anyc__run_outside(struct anyc_task *t, anyc_task_fn *fn, void *arg);
+
+/* ---------------------------------------------------------------------------------- task.c */
+
+/* A task from its first line to its end; called by turn.c's first function on its stack. */
+_Noreturn void anyc__task_main(struct anyc_task *t);
+
+struct anyc__task_spec {
+	anyc_task_fn *fn;
+	void *arg;
+	const char *name;
+	size_t stack_size;
+	const void *copy;
+	size_t copy_size;
+	bool fpenv, background;
+};
+/* A task that is not linked anywhere yet and not ready.  ANYC_EINVAL, -ENOMEM. */
+int anyc__task_make(struct anyc_task **out, struct anyc__engine *e,
+		    const struct anyc__task_spec *spec);
+/* Undoes make. */
+void anyc__task_drop(struct anyc_task *t);
+/* Counts a linked task in and makes it ready. */
+void anyc__task_born(struct anyc_task *t);
+/* Initialises a record that has no stack of its own: a plain thread's root. */
+void anyc__task_init_root(struct anyc_task *t, struct anyc__engine *e);
+uint64_t anyc__new_id(void);
+
+/* --------------------------------------------------------------------------------- group.c */
+
+/* A task has ended with this result, its own scope's rule applied; wakes the host. */
+void anyc__group_task_ended(struct anyc_group *g, struct anyc_task *t, int rc);
+void anyc__group_add(struct anyc_group *g, struct anyc_task *t);
+/* Frees the error lists a task has kept. */
+void anyc__group_forget(struct anyc_task *t);
+/* --------------------------------------------------------------------------------- handle.c */
+
+/* The task has ended: its handle says so, and its joiners wake. */
+void anyc__handle_ended(struct anyc_handle *h, int rc, bool cancelled);
+
+
+/* --------------------------------------------------------------------------------- scope.c */
+
+void anyc__scope_init_base(struct anyc_scope *s, struct anyc_task *t, struct anyc_scope *outer);
+/* A checkpoint has to look closer: anyc__cancelled(). */
+static inline bool anyc__scope_may_be_cancelled(const struct anyc_task *t)
+{
+	return t->scope->effective_ || t->scope->effective_deadline_ != ANYC_FOREVER;
+}
+/* Moves a task's own scope under another one. */
+void anyc__scope_reparent(struct anyc_scope *base, struct anyc_scope *outer);
+void anyc__scope_cancel(struct anyc_scope *s, enum anyc_cause cause, const char *reason);
+/* 0, or ANYC_ECANCELED (or a poisoned scope's error), having looked at the deadline. */
+int anyc__cancelled(struct anyc_task *t);
+/*
+ * The innermost scope, if it lies on the task's stack, lies above the frame that runs, and is
+ * itself: it was not left by return (rule 6).
+ */
+static inline bool anyc__scope_is_sound(const struct anyc_task *t, const void *frame)
+{
+	uintptr_t s = (uintptr_t)t->scope;
+
+	return t->scope->magic_ == (s ^ (uintptr_t)t->id) &&
+	       (s > (uintptr_t)frame || s < t->stack_low || s >= t->stack_high);
+}
+_Noreturn void anyc__scope_unsound(const struct anyc_task *t);
+/* Arms the deadline that a parking task has to fear.  -ENOMEM */
+int anyc__scope_arm(struct anyc_task *t);
+/* Calls fn for every task of the engine. */
+void anyc__each_task(struct anyc__engine *e, void (*fn)(struct anyc_task *t));
+/* Rule 2, without leaving: what the result of a body becomes. */
+int anyc__scope_resolve(struct anyc_scope *s, int rc);
+
+/* --------------------------------------------------------------------------------- timer.c */
+
+/* Enters or moves a timer.  -ENOMEM, nothing changed. */
+int anyc__timer_set(struct anyc__engine *e, struct anyc_timer_ *t, int64_t when);
+void anyc__timer_unset(struct anyc__engine *e, struct anyc_timer_ *t);
+/* Fires all that are due. */
+void anyc__timers_run(struct anyc__engine *e);
+static inline int64_t anyc__timers_next(const struct anyc__timers *t)
+{
+	int64_t first, last;
+
+	if (t->count == 0)
+		return ANYC_FOREVER;
+	first = t->entry[0].when;
+	last = t->entry[t->count - 1].when;
+	return first < last ? first : last;
+}
+
+/* ----------------------------------------------------------------------------------- fd.c */
+
+/* What the poller saw on a descriptor; wakes who waits. */
+void anyc__fd_event(struct anyc__engine *e, uint64_t data, uint32_t events);
+/* The single descriptor's ppoll result. */
+void anyc__fd_single_event(struct anyc__engine *e, uint32_t events);
+void anyc__fds_fini(struct anyc__engine *e);
+/* borrowed.c: the record of a descriptor of the caller's, or NULL. */
+static inline struct anyc__fd *anyc__fd_borrowed(const struct anyc__fds *t, int fd)
+{
+	return (size_t)fd < t->borrowed_capacity ? t->borrowed[fd] : NULL;
+}
+void anyc__fds_fini_borrowed(struct anyc__fds *t);
+/* Something waits for a descriptor. */
+bool anyc__fds_waiting(const struct anyc__engine *e);
+
+/* --------------------------------------------------------------------------- poll_epoll.c */
+
+/* data of the engine's own descriptors; those of slots are (generation << 32 | slot) */
+#define ANYC__DATA_TIMER UINT64_MAX
+#define ANYC__DATA_EVENT (UINT64_MAX - 1)
+
+int anyc__poller_init(struct anyc__engine *e, bool open_epoll); /* -errno */
+int anyc__poller_open(struct anyc__engine *e); /* epoll and timerfd; 0 at once if open */
+void anyc__poller_fini(struct anyc__engine *e, bool forked);
+int anyc__poller_add(struct anyc__engine *e, int fd, uint32_t events, uint64_t data); /* -errno */
+int anyc__poller_modify(struct anyc__engine *e, int fd, uint32_t events, uint64_t data);
+void anyc__poller_remove(struct anyc__engine *e, int fd);
+/*
+ * Takes one batch of events and applies it: descriptors through anyc__fd_event(), the eventfd
+ * through anyc__wake_event().  block: waits for the first, or the next timer; interrupted by a
+ * signal it returns without one.  Without an epoll set it is ppoll on the single descriptor.
+ */
+void anyc__poller_wait(struct anyc__engine *e, bool block);
+/* Has the timerfd fire at the earliest timer, if it is armed for later. */
+void anyc__poller_arm(struct anyc__engine *e);
+
+/* ---------------------------------------------------------------------------------- wake.c */
+
+/* Queued posts become local callbacks; a signal's cancellation is applied. */
+void anyc__wake_event(struct anyc__engine *e);
+void anyc__wake_check(struct anyc__engine *e); /* the same, if something is queued; no syscall */
+/* The token, made on demand; NULL: no memory. */
+struct anyc_token *anyc__token_of(struct anyc__engine *e);
+void anyc__token_close(struct anyc__engine *e); /* posts get ANYC_EGONE */
+/* From any thread; the token keeps p until run.  ANYC_EGONE: refused. */
+int anyc__token_post(struct anyc_token *token, struct anyc__post *p);
+/* Cancels all root tasks, or what a plain thread's root is in. */
+void anyc__engine_cancel(struct anyc__engine *e, const char *reason);
+
+/* --------------------------------------------------------------------------------- plain.c */
+
+/* What core keeps for a thread, at anyc__thread_block()->core. */
+struct anyc__thread_core {
+	struct anyc__slot slot;    /* error.c: sentences stored outside tasks */
+	struct anyc__plain *plain; /* NULL until the first wait in a thread without a loop */
+	struct anyc__engine *turning; /* whose turn is under way; for signal handlers */
+};
+/* Sets it for this thread; what it was. */
+struct anyc__engine *anyc__turning(struct anyc__engine *e);
+/* error.c: made on demand; NULL: no memory. */
+struct anyc__thread_core *anyc__thread_core(void);
+/* plain.c: frees it with its plain engine.  error.c puts it into anyc__thread_core_free. */
+void anyc__thread_core_end(void *core);
+
+struct anyc__plain {
+	struct anyc__engine engine;
+	struct anyc_task root;
+	bool signalled; /* a cancellation for the next wait, no scope being open */
+};
+/* The root task of a thread without a loop, made on first use; ANYC_ENOTASK on a loop's thread. */
+int anyc__plain_root(struct anyc_task **t);
+/* Runs the thread's turns until the root was woken; root->wake says by what. */
+void anyc__plain_block(struct anyc_task *root);
+/* Cancels the root's outermost open scope, or its wait. */
+void anyc__plain_cancel(struct anyc__engine *e, const char *reason);
+/* This thread's plain engine, or NULL; never inherited by a fork. */
+struct anyc__plain *anyc__plain(void);
+/* Closes an idle plain engine before a loop takes over; ANYC_EMISUSE if it is in use. */
+int anyc__plain_close(void);
+
+/* ---------------------------------------------------------------------------------- loop.c */
+
+struct anyc_loop {
+	struct anyc__engine engine; /* first: a backend's pointer is the loop's */
+	struct anyc__entry entry;
+	const struct anyc_backend *backend; /* NULL: alone */
+	void *self;                         /* the backend's */
+	unsigned attached;                  /* counted */
+	bool provisional;                   /* attached, and has had no turn yet */
+	bool runs;                          /* inside anyc_run() */
+};
+static inline struct anyc_loop *anyc__loop_of(struct anyc__engine *e)
+{
+	return ANYC__CONTAINER(e, struct anyc_loop, engine);
+}
+/* A loop without a native one: detach ends it. */
+int anyc__loop_alone(struct anyc_loop **out);
+/* What a backend may call back, also before there is an engine. */
+const struct anyc_engine_ops *anyc__engine_operations(void);
+
+/* ----------------------------------------------------------------------------------- run.c */
+
+/* No task is left that keeps the loop alive: stops it, once background tasks have ended too. */
+void anyc__loop_idle(struct anyc_loop *loop);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waking an engine from elsewhere: tokens and posts from other threads, cancelling from signals.
+ *
+ * Rules
+ *  - Other threads hold a token, never an engine.  The token's lock guards its pointer to the
+ *    engine and its queue; the engine empties the queue in its turns.
+ *  - An accepted post runs exactly once: in a turn with 0, or with ANYC_EGONE as the engine ends.
+ *  - The token has a duplicate of the engine's eventfd, so that a signal handler can write to it
+ *    without a lock even while the engine ends.
+ *  - One write wakes; further posts until the queue is emptied make no system call.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+/* ------------------------------------------------------------------------------------ tokens */
+
+static void ring(int event)
+{
+	static const uint64_t one = 1;
+	int saved = errno;
+
+	ANYC_IGNORE(write(event, &one, sizeof one));
+	errno = saved;
+}
+
+static struct anyc_token *token_make(struct anyc__engine *e)
+{
+	struct anyc_token *token = anyc__alloc(sizeof *token);
+
+	if (token == NULL)
+		return NULL;
+	token->event = fcntl(e->poller.event, F_DUPFD_CLOEXEC, 3);
+	if (token->event < 0) {
+		anyc__free(token);
+		return NULL;
+	}
+	pthread_mutex_init(&token->lock, NULL);
+	atomic_init(&token->references, 1);
+	token->engine = e;
+	return token;
+}
+
+struct anyc_token *anyc__token_of(struct anyc__engine *e)
+{
+	if (e->token == NULL)
+		e->token = token_make(e);
+	return e->token;
+}
+
+struct anyc_token *anyc_loop_token(struct anyc_loop *loop)
+{
+	struct anyc_token *token = anyc__token_of(&loop->engine);
+
+	return token != NULL ? anyc_token_ref(token) : NULL;
+}
+
+struct anyc_token *anyc_token_ref(struct anyc_token *token)
+{
+	atomic_fetch_add_explicit(&token->references, 1, memory_order_relaxed);
+	return token;
+}
+
+void anyc_token_unref(struct anyc_token *token)
+{
+	if (token == NULL ||
+	    atomic_fetch_sub_explicit(&token->references, 1, memory_order_acq_rel) != 1)
+		return;
+	close(token->event);
+	pthread_mutex_destroy(&token->lock);
+	anyc__free(token);
+}
+
+/* ------------------------------------------------------------------------------------- posts */
+
+int anyc__token_post(struct anyc_token *token, struct anyc__post *p)
+{
+	bool first;
+
+	p->next = NULL;
+	pthread_mutex_lock(&token->lock);
+	if (token->engine == NULL) {
+		pthread_mutex_unlock(&token->lock);
+		return ANYC_EGONE;
+	}
+	if (token->first != NULL)
+		token->last->next = p;
+	else
+		token->first = p;
+	token->last = p;
+	first = !atomic_exchange_explicit(&token->posted, true, memory_order_release);
+	if (first)
+		ring(token->event);
+	pthread_mutex_unlock(&token->lock);
+	return 0;
+}
+
+static struct anyc__post *take_posts(struct anyc_token *token)
+{
+	struct anyc__post *p;
+
+	pthread_mutex_lock(&token->lock);
+	p = token->first;
+	token->first = NULL;
+	atomic_store_explicit(&token->posted, false, memory_order_relaxed);
+	pthread_mutex_unlock(&token->lock);
+	return p;
+}
+
+void anyc__token_close(struct anyc__engine *e)
+{
+	struct anyc_token *token = e->token;
+	struct anyc__post *p, *next;
+
+	if (token == NULL)
+		return;
+	e->token = NULL;
+	/* A fork may have caught the lock held; nobody else is here to share it with. */
+	if (e->fork_generation != anyc__fork_generation()) {
+		anyc_token_unref(token);
+		return;
+	}
+	pthread_mutex_lock(&token->lock);
+	token->engine = NULL;
+	pthread_mutex_unlock(&token->lock);
+	for (p = take_posts(token); p != NULL; p = next) {
+		next = p->next;
+		p->run(p, ANYC_EGONE);
+	}
+	anyc_token_unref(token);
+}
+
+struct user_post {
+	struct anyc__post post;
+	anyc_post_fn *fn;
+	void *arg;
+};
+
+static void user_post_run(struct anyc__post *p, int status)
+{
+	struct user_post *u = ANYC__CONTAINER(p, struct user_post, post);
+	anyc_post_fn *fn = u->fn;
+	void *arg = u->arg;
+
+	anyc__free(u);
+	fn(arg, status);
+}
+
+int anyc_token_post(struct anyc_token *token, anyc_post_fn *fn, void *arg)
+{
+	struct user_post *u;
+	int rc;
+
+	if (token == NULL || fn == NULL)
+		return anyc_fail(ANYC_EINVAL, 0, "anyc_token_post needs a token and a function");
+	u = anyc__alloc(sizeof *u);
+	if (u == NULL)
+		return -ENOMEM;
+	u->post.run = user_post_run;
+	u->fn = fn;
+	u->arg = arg;
+	rc = anyc__token_post(token, &u->post);
+	if (rc != 0)
+		anyc__free(u);
+	return rc;
+}
+
+/* --------------------------------------------------------------------- in the engine's turns */
+
+static bool asked_to_cancel(struct anyc__engine *e)
+{
+	bool asked = atomic_exchange_explicit(&e->cancel_asked, false, memory_order_acquire);
+
+	if (e->token != NULL && atomic_load_explicit(&e->token->cancel, memory_order_relaxed) &&
+	    atomic_exchange_explicit(&e->token->cancel, false, memory_order_acquire))
+		asked = true;
+	return asked;
+}
+
+void anyc__wake_check(struct anyc__engine *e)
+{
+	struct anyc__post *p, *next;
+
+	if (ANYC__UNLIKELY(asked_to_cancel(e)))
+		anyc__engine_cancel(e, "a signal");
+	if (e->token == NULL || !atomic_load_explicit(&e->token->posted, memory_order_acquire))
+		return;
+	for (p = take_posts(e->token); p != NULL; p = next) {
+		next = p->next;
+		anyc__post_local(e, p);
+	}
+}
+
+void anyc__wake_event(struct anyc__engine *e)
+{
+	struct anyc__wake_watch *w, *next;
+
+	for (w = e->wake_watches; w != NULL; w = next) {
+		next = w->next;
+		w->check(w);
+	}
+	anyc__wake_check(e);
+}
+
+/* ------------------------------------------------------------------------------- cancelling */
+
+void anyc__engine_cancel(struct anyc__engine *e, const char *reason)
+{
+	struct anyc_task *t, *next;
+
+	if (e->entry == NULL) {
+		anyc__plain_cancel(e, reason);
+		return;
+	}
+	for (t = e->roots; t != NULL; t = next) {
+		next = t->next;
+		anyc__scope_cancel(&t->base, ANYC_CAUSE_CANCEL, reason);
+	}
+}
+
+struct anyc__engine *anyc__turning(struct anyc__engine *e)
+{
+	struct anyc__thread_core *core =
+		anyc__thread.block != NULL ? anyc__thread.block->core : NULL;
+	struct anyc__engine *was;
+
+	if (core == NULL)
+		return NULL;
+	was = core->turning;
+	core->turning = e;
+	return was;
+}
+
+/* Async-signal-safe: reads this thread's own pointers, sets a flag and writes to an eventfd. */
+void anyc_cancel_from_signal(void)
+{
+	const struct anyc__thread *self = &anyc__thread;
+	struct anyc__thread_core *core = self->block != NULL ? self->block->core : NULL;
+	const struct anyc__entry *here = anyc__registry_peek();
+	struct anyc__engine *e = NULL;
+
+	if (self->task != NULL)
+		e = self->task->engine;
+	else if (core != NULL && core->turning != NULL)
+		e = core->turning;
+	else if (here != NULL)
+		e = &here->loop->engine;
+	else if (core != NULL && core->plain != NULL)
+		e = &core->plain->engine;
+	if (e == NULL)
+		return;
+	atomic_store_explicit(&e->cancel_asked, true, memory_order_release);
+	ring(e->poller.event);
+}
+
+void anyc_token_cancel(struct anyc_token *token)
+{
+	atomic_store_explicit(&token->cancel, true, memory_order_release);
+	ring(token->event);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* What the calls on streams, readers and listeners share: refusing, and keeping the last error. */
+#ifndef ANYC__NET_CALLS_H
+#define ANYC__NET_CALLS_H
+
+#include <string.h>
+
+#include <anyc/stream.h>
+
+#include "core/core.h"
+
+/* What close and free must not change (rule 13). */
+struct anyc__kept {
+	int os_errno;
+	struct anyc__slot slot;
+};
+void anyc__keep(struct anyc__kept *k);
+void anyc__restore(const struct anyc__kept *k);
+
+/*
+ * How a call ends that does not come to its work: first the refusal that every call of this
+ * function meets outside a task (rule 11), then the error with its sentence.  flags with
+ * ANYC_NOWAIT: no checkpoint.
+ */
+/* Bad arguments: ANYC_EINVAL. */
+int anyc__refuse_arguments(unsigned flags, const char *format, ...) ANYC_PRINTF(2, 3);
+/* A state: looks for a cancellation and yields too, as the call's work would have. */
+int anyc__refuse_state(unsigned flags, int rc, int os_errno, const char *format, ...)
+	ANYC_PRINTF(4, 5);
+/* The same for a call with nothing to do: 0 unless refused. */
+int anyc__checkpoint_only(unsigned flags);
+
+/*
+ * An error of accept that is the fault of the connection, which died in the queue; accept(2) tells
+ * it as if it were the listener's.
+ */
+bool anyc__is_of_connection(int rc);
+
+/* What rc means, in words that can stand after a colon: "connection refused". */
+struct anyc__words {
+	char text[96];
+};
+const char *anyc__words(struct anyc__words *w, int rc);
+
+/* Reads options of the caller's version of the structure: what it does not know is zero. */
+static inline void copy_options(void *to, size_t room, const void *from, size_t size)
+{
+	memset(to, 0, room);
+	if (from != NULL)
+		memcpy(to, from, size < room ? size : room);
+}
+
+#endif

@@ -1,0 +1,1232 @@
+/* SPDX-License-Identifier: MIT */
+/* Connecting, listening, serving, adopting: behaviours.md section 9, semantics.md H1 to H12. */
+#include "conform_net.h"
+#include "lib/fds.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <sys/resource.h>
+
+/* ---------------------------------------------------------------- a resolver of the test's */
+
+#define PLACES 8
+static struct {
+	struct anyc_address list[PLACES];
+	size_t count;
+	int rc;
+} names;
+
+static int answer(void *arg, struct anyc_addresses *list, const char *host, const char *service,
+		  const struct anyc_resolve_options *options)
+{
+	size_t i;
+	int rc = names.rc;
+
+	(void)arg;
+	(void)service;
+	(void)options;
+	CHECK_STR(host, "places.test");
+	for (i = 0; i < names.count && rc == 0; i++)
+		rc = anyc_addresses_add(list, &names.list[i]);
+	return rc;
+}
+
+static void names_start(void)
+{
+	memset(&names, 0, sizeof names);
+	anyc_set_resolver(answer, NULL);
+}
+
+/* The next address of places.test. */
+static struct anyc_address *place(void)
+{
+	CHECK_INT(names.count, <, PLACES);
+	return &names.list[names.count++];
+}
+
+static void place_v6_refusing(int *fd)
+{
+	struct anyc_address *a = place();
+
+	*fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK_INT(*fd, >=, 0);
+	CHECK_OK(anyc_address_parse(a, "::1", 0));
+	CHECK_INT(bind(*fd, (struct sockaddr *)&a->storage, a->length), ==, 0);
+	a->length = sizeof a->storage;
+	CHECK_INT(getsockname(*fd, (struct sockaddr *)&a->storage, &a->length), ==, 0);
+}
+
+/* An address where connecting neither succeeds nor fails: a full queue. */
+struct hole {
+	int listening, filler[4];
+};
+
+static void hole_make(struct hole *h, struct anyc_address *where)
+{
+	int i;
+
+	h->listening = listen_bare(0, where);
+	for (i = 0; i < 4; i++) {
+		h->filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		CHECK_INT(h->filler[i], >=, 0);
+		ANYC_IGNORE(
+			connect(h->filler[i], (struct sockaddr *)&where->storage, where->length));
+	}
+}
+
+static void hole_end(struct hole *h)
+{
+	int i;
+
+	for (i = 0; i < 4; i++)
+		close(h->filler[i]);
+	close(h->listening);
+}
+
+static void check_same(const struct anyc_address *a, const struct anyc_address *b)
+{
+	char left[80], right[80];
+
+	anyc_address_format(a, left, sizeof left);
+	anyc_address_format(b, right, sizeof right);
+	CHECK_STR(left, right);
+}
+
+/* -------------------------------------------------------------------------------- connect */
+
+ANYC_TEST(tcp, b129_a_failure_starts_the_next_at_once)
+{
+	struct anyc_connect_attempt tried[PLACES];
+	size_t count = PLACES;
+	struct anyc_tcp_connect_options o = { .stagger = MS(200),
+					      .attempts = tried,
+					      .attempt_count = &count };
+	struct anyc_stream *s;
+	struct hole hole;
+	int64_t start;
+	int refuse[2], listening;
+
+	names_start();
+	refuse[0] = refusing_port(place());
+	refuse[1] = refusing_port(place());
+	hole_make(&hole, place());
+	listening = listen_bare(1, place());
+	start = clock_now();
+	CHECK_OK(anyc_tcp_connect(&s, "places.test", "1", &o));
+	/* Two refused at once, the third hangs, the fourth waits its turn. */
+	CHECK_TOOK(start, MS(200), MS(399));
+	CHECK_INT(count, ==, 4);
+	CHECK_RC(tried[0].rc, -ECONNREFUSED);
+	CHECK_RC(tried[1].rc, -ECONNREFUSED);
+	CHECK_RC(tried[2].rc, ANYC_ECANCELED);
+	CHECK_RC(tried[3].rc, 0);
+	check_same(&tried[3].address, &names.list[3]);
+	anyc_stream_free(s);
+	hole_end(&hole);
+	close(refuse[0]);
+	close(refuse[1]);
+	close(listening);
+	anyc_set_resolver(NULL, NULL);
+}
+
+ANYC_TEST(tcp, b130_all_fail)
+{
+	struct anyc_connect_attempt tried[PLACES];
+	size_t count = 2; /* room for less than are tried */
+	struct anyc_tcp_connect_options o = { .attempts = tried, .attempt_count = &count };
+	struct anyc_stream *s = (void *)&count;
+	int refuse[3];
+
+	names_start();
+	refuse[0] = refusing_port(place());
+	refuse[1] = refusing_port(place());
+	refuse[2] = refusing_port(place());
+	tried[1].rc = 0;
+	CHECK_RC(anyc_tcp_connect(&s, "places.test", "81", &o), -ECONNREFUSED);
+	CHECK(s == NULL);
+	CHECK_STR(anyc_error_detail(-ECONNREFUSED),
+		  "connect places.test:81: connection refused (3 addresses tried)");
+	CHECK_INT(count, ==, 3);
+	CHECK_RC(tried[0].rc, -ECONNREFUSED);
+	CHECK_RC(tried[1].rc, -ECONNREFUSED);
+	check_same(&tried[1].address, &names.list[1]);
+	close(refuse[0]);
+	close(refuse[1]);
+	close(refuse[2]);
+	anyc_set_resolver(NULL, NULL);
+}
+
+ANYC_TEST(tcp, b130_the_first_tried_gives_the_error)
+{
+	struct anyc_stream *s;
+	int refuse;
+
+	names_start();
+	/* No route to a class E address: another error than refusal. */
+	CHECK_OK(anyc_address_parse(place(), "255.255.255.255", 9));
+	refuse = refusing_port(place());
+	CHECK_RC(anyc_tcp_connect(&s, "places.test", "81", NULL), -ENETUNREACH);
+	CHECK_INT(anyc_error_errno(-ENETUNREACH), ==, ENETUNREACH);
+	close(refuse);
+	anyc_set_resolver(NULL, NULL);
+}
+
+ANYC_TEST(tcp, b130_a_literal_and_a_failing_name)
+{
+	struct anyc_stream *s;
+	struct anyc_address a;
+	char port[8], text[64];
+	int refuse = refusing_port(&a);
+
+	snprintf(port, sizeof port, "%u", anyc_address_port(&a) & 0xffffU);
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", port, NULL), -ECONNREFUSED);
+	snprintf(text, sizeof text, "connect 127.0.0.1:%s: connection refused", port);
+	CHECK_STR(anyc_error_detail(-ECONNREFUSED), text);
+	close(refuse);
+	names_start();
+	names.rc = anyc_fail(ANYC_EAI_AGAIN, 0, "the sentence of the resolver");
+	CHECK_RC(anyc_tcp_connect(&s, "places.test", "1", NULL), ANYC_EAI_AGAIN);
+	CHECK_STR(anyc_error_detail(ANYC_EAI_AGAIN), "the sentence of the resolver");
+	CHECK(s == NULL);
+	anyc_set_resolver(NULL, NULL);
+}
+
+ANYC_TEST(tcp, b132_cancelled_with_four_hanging)
+{
+	struct anyc_tcp_connect_options o = { .stagger = MS(5) };
+	struct anyc_memory_stats before, after;
+	struct anyc_stream *s = NULL;
+	struct anyc_scope limit;
+	struct hole hole[4];
+	int64_t start;
+	int i, rc;
+
+	names_start();
+	for (i = 0; i < 4; i++)
+		hole_make(&hole[i], place());
+	anyc_memory_stats(&before);
+	start = clock_now();
+	anyc_scope_enter_timeout(&limit, MS(100));
+	rc = anyc_tcp_connect(&s, "places.test", "1", &o);
+	CHECK_RC(rc, ANYC_ECANCELED);
+	CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+	CHECK_TOOK(start, MS(100), MS(200));
+	CHECK(s == NULL);
+	anyc_memory_stats(&after);
+	CHECK_INT(after.tasks, ==, before.tasks);
+	for (i = 0; i < 4; i++)
+		hole_end(&hole[i]);
+	anyc_set_resolver(NULL, NULL);
+}
+
+/* At every checkpoint on the way, by a scope that is cancelled a little later each time. */
+ANYC_TEST(tcp, h05_cancelled_anywhere)
+{
+	struct anyc_tcp_connect_options o = { .stagger = 1 };
+	struct anyc_stream *s;
+	struct hole hole;
+	int64_t ns;
+	int refuse[2], rc;
+
+	names_start();
+	refuse[0] = refusing_port(place());
+	hole_make(&hole, place());
+	refuse[1] = refusing_port(place());
+	for (ns = 1; ns < MS(3); ns = ns * 5 / 4 + 1) {
+		struct anyc_scope limit;
+
+		anyc_scope_enter_timeout(&limit, ns);
+		rc = anyc_tcp_connect(&s, "places.test", "1", &o);
+		CHECK(s == NULL);
+		CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+	}
+	close(refuse[0]);
+	close(refuse[1]);
+	hole_end(&hole);
+	anyc_set_resolver(NULL, NULL);
+}
+
+ANYC_TEST(tcp, b132_two_winners)
+{
+	struct anyc_tcp_connect_options o = { .stagger = 1 };
+	struct anyc_stream *s;
+	int round;
+
+	for (round = 0; round < 20; round++) {
+		int listening[3], i;
+
+		names_start();
+		for (i = 0; i < 3; i++)
+			listening[i] = listen_bare(1, place());
+		CHECK_OK(anyc_tcp_connect(&s, "places.test", "1", &o));
+		CHECK_OK(anyc_stream_send(s, "x", 1));
+		anyc_stream_free(s);
+		for (i = 0; i < 3; i++)
+			close(listening[i]);
+	}
+	anyc_set_resolver(NULL, NULL);
+}
+
+static void check_socket(struct anyc_stream *s, bool no_delay)
+{
+	int fd, value = 0;
+	socklen_t length = sizeof value;
+
+	CHECK_OK(anyc_stream_attribute(s, &anyc_attribute_fd, &fd, sizeof fd));
+	CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, !=, 0);
+	CHECK_INT(fcntl(fd, F_GETFD) & FD_CLOEXEC, !=, 0);
+	CHECK_INT(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length), ==, 0);
+	if (no_delay)
+		CHECK_INT(value, !=, 0);
+}
+
+ANYC_TEST(tcp, b133_no_delay_and_non_blocking)
+{
+	struct anyc_stream *a, *b;
+
+	tcp_pair(&a, &b);
+	check_socket(a, true);
+	check_socket(b, true);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+}
+
+ANYC_TEST(tcp, h01_ipv6_first_then_ipv4)
+{
+	struct anyc_connect_attempt tried[PLACES];
+	size_t count = PLACES;
+	struct anyc_tcp_connect_options o = { .attempts = tried, .attempt_count = &count };
+	struct anyc_stream *s;
+	int refuse[5];
+
+	names_start();
+	refuse[0] = refusing_port(place());
+	refuse[1] = refusing_port(place());
+	place_v6_refusing(&refuse[2]);
+	place_v6_refusing(&refuse[3]);
+	refuse[4] = refusing_port(place());
+	CHECK_RC(anyc_tcp_connect(&s, "places.test", "1", &o), -ECONNREFUSED);
+	CHECK_INT(count, ==, 5);
+	check_same(&tried[0].address, &names.list[2]);
+	check_same(&tried[1].address, &names.list[0]);
+	check_same(&tried[2].address, &names.list[1]);
+	check_same(&tried[3].address, &names.list[3]);
+	check_same(&tried[4].address, &names.list[4]);
+	while (count > 0)
+		close(refuse[--count]);
+	anyc_set_resolver(NULL, NULL);
+}
+
+/* One that was started earlier and fails later starts the next too. */
+ANYC_TEST(tcp, h01_the_stagger)
+{
+	struct anyc_tcp_connect_options o = { .stagger = MS(50) };
+	struct anyc_stream *s;
+	struct hole hole[2];
+	int64_t start;
+	int listening;
+
+	names_start();
+	hole_make(&hole[0], place());
+	hole_make(&hole[1], place());
+	listening = listen_bare(1, place());
+	start = clock_now();
+	CHECK_OK(anyc_tcp_connect(&s, "places.test", "1", &o));
+	CHECK_TOOK(start, MS(100), MS(149));
+	anyc_stream_free(s);
+	hole_end(&hole[0]);
+	hole_end(&hole[1]);
+	close(listening);
+	anyc_set_resolver(NULL, NULL);
+}
+
+ANYC_TEST(tcp, h01_localhost)
+{
+	struct port port;
+	struct anyc_listener *l = listen_here(&port);
+	struct anyc_stream *a, *b;
+
+	CHECK_OK(anyc_tcp_connect(&a, "localhost", port.text, NULL));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	CHECK_OK(anyc_tcp_connect(&a, "LOCALHOST.", port.text, NULL));
+	anyc_stream_free(a);
+	anyc_listener_free(l);
+}
+
+ANYC_TEST(tcp, h03_local_address_and_port)
+{
+	struct anyc_tcp_connect_options o = { .local_host = "127.0.0.2" };
+	struct anyc_address local, free_port;
+	struct anyc_stream *a, *b;
+	struct port port;
+	struct anyc_listener *l = listen_here(&port);
+	char text[80], want[80];
+	int fd = refusing_port(&free_port);
+
+	close(fd);
+	o.local_port = anyc_address_port(&free_port);
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	CHECK_OK(anyc_stream_attribute(b, &anyc_attribute_remote_address, &local, sizeof local));
+	anyc_address_format(&local, text, sizeof text);
+	snprintf(want, sizeof want, "127.0.0.2:%u", o.local_port);
+	CHECK_STR(text, want);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	/* Only addresses of the local one's family are tried. */
+	o.local_port = 0;
+	o.local_host = "::1";
+	CHECK_RC(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o), ANYC_EAI_FAMILY);
+	/* An address that is not this machine's. */
+	o.local_host = "192.0.2.1";
+	CHECK_RC(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o), -EADDRNOTAVAIL);
+	anyc_listener_free(l);
+}
+
+ANYC_TEST(tcp, h03_local_port_alone)
+{
+	struct anyc_tcp_connect_options o = { 0 };
+	struct anyc_address local, free_port;
+	struct anyc_stream *a;
+	struct port port;
+	struct anyc_listener *l = listen_here(&port);
+	int fd = refusing_port(&free_port);
+
+	close(fd);
+	o.local_port = anyc_address_port(&free_port);
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o));
+	CHECK_OK(anyc_stream_attribute(a, &anyc_attribute_local_address, &local, sizeof local));
+	CHECK_INT(anyc_address_port(&local), ==, o.local_port);
+	anyc_stream_free(a);
+	anyc_listener_free(l);
+}
+
+ANYC_TEST(tcp, r16_bad_arguments)
+{
+	struct anyc_tcp_connect_options o = { .local_port = 65536 };
+	struct anyc_tcp_listen_options lo = { .backlog = -1 };
+	struct anyc_connect_attempt tried[1];
+	struct anyc_listener *l;
+	struct anyc_stream *s;
+
+	CHECK_RC(anyc_tcp_connect(NULL, "127.0.0.1", "1", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tcp_connect(&s, NULL, "1", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", NULL, NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "65536", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tcp_connect(&s, "", "1", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "1", &o), ANYC_EINVAL);
+	o = (struct anyc_tcp_connect_options){ .stagger = -1 };
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "1", &o), ANYC_EINVAL);
+	o = (struct anyc_tcp_connect_options){ .attempts = tried };
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "1", &o), ANYC_EINVAL);
+	o = (struct anyc_tcp_connect_options){ .family = AF_UNIX };
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "1", &o), ANYC_EINVAL);
+	o = (struct anyc_tcp_connect_options){ .family = AF_INET6 };
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "1", &o), ANYC_EAI_FAMILY);
+	CHECK_RC(anyc_tcp_listen(NULL, NULL, "0", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tcp_listen(&l, NULL, NULL, NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tcp_listen(&l, NULL, "0", &lo), ANYC_EINVAL);
+	CHECK(l == NULL);
+	CHECK_RC(anyc_listener_accept(NULL, &s), ANYC_EINVAL);
+	CHECK_RC(anyc_serve(NULL, NULL, NULL, NULL), ANYC_EINVAL);
+}
+
+/* ---------------------------------------------------------------------------------- accept */
+
+struct acceptor {
+	struct anyc_listener *listener;
+	struct anyc_stream *stream;
+	struct anyc_scope scope;
+	int rc;
+	bool done;
+};
+
+static int accept_once(void *arg)
+{
+	struct acceptor *a = arg;
+
+	anyc_scope_enter(&a->scope, NULL);
+	a->rc = anyc_listener_accept(a->listener, &a->stream);
+	anyc_scope_leave(&a->scope, a->rc);
+	a->done = true;
+	return 0;
+}
+
+ANYC_TEST(tcp, b135_second_accept_is_busy)
+{
+	struct port port;
+	struct acceptor a = { .listener = listen_here(&port) };
+	struct anyc_stream *s = (void *)&a;
+	struct anyc_group g;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, accept_once, &a));
+	SETTLE();
+	CHECK_RC(anyc_listener_accept(a.listener, &s), ANYC_EBUSY);
+	CHECK(s == NULL);
+	CHECK_OK(anyc_tcp_connect(&s, "127.0.0.1", port.text, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(a.rc, 0);
+	anyc_stream_free(s);
+	anyc_stream_free(a.stream);
+	anyc_listener_free(a.listener);
+}
+
+ANYC_TEST(tcp, b135_close_wakes_accept)
+{
+	struct port port;
+	struct acceptor a = { .listener = listen_here(&port) };
+	struct anyc_stream *s;
+	struct anyc_group g;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, accept_once, &a));
+	SETTLE();
+	CHECK_OK(anyc_listener_close(a.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(a.rc, ANYC_ECLOSED);
+	CHECK_RC(anyc_listener_accept(a.listener, &s), ANYC_ECLOSED);
+	CHECK_OK(anyc_listener_close(a.listener));
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", port.text, NULL), -ECONNREFUSED);
+	anyc_listener_free(a.listener);
+}
+
+ANYC_TEST(tcp, b135_free_wakes_accept)
+{
+	struct port port;
+	struct acceptor a = { .listener = listen_here(&port) };
+	struct anyc_group g;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, accept_once, &a));
+	SETTLE();
+	anyc_listener_free(a.listener);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(a.rc, ANYC_ECLOSED);
+}
+
+ANYC_TEST(tcp, b135_a_cancelled_accept_loses_no_connection)
+{
+	struct port port;
+	struct acceptor a = { .listener = listen_here(&port) };
+	struct anyc_stream *s[2], *b;
+	struct anyc_scope scope;
+	struct anyc_group g;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, accept_once, &a));
+	SETTLE();
+	CHECK_OK(anyc_scope_cancel(&a.scope, NULL));
+	CHECK_OK(anyc_tcp_connect(&s[0], "127.0.0.1", port.text, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(a.rc, ANYC_ECANCELED);
+	CHECK(a.stream == NULL);
+	CHECK_OK(anyc_tcp_connect(&s[1], "127.0.0.1", port.text, NULL));
+	anyc_scope_enter(&scope, NULL);
+	CHECK_OK(anyc_scope_cancel(&scope, NULL));
+	CHECK_RC(anyc_listener_accept(a.listener, &b), ANYC_ECANCELED);
+	CHECK_OK(anyc_scope_leave(&scope, ANYC_ECANCELED));
+	CHECK_OK(anyc_listener_accept(a.listener, &b));
+	anyc_stream_free(b);
+	CHECK_OK(anyc_listener_accept(a.listener, &b));
+	anyc_stream_free(b);
+	anyc_stream_free(s[0]);
+	anyc_stream_free(s[1]);
+	anyc_listener_free(a.listener);
+}
+
+/* ----------------------------------------------------------------------------------- listen */
+
+ANYC_TEST(tcp, h07_all_addresses_on_one_socket)
+{
+	struct anyc_listener *l;
+	struct anyc_stream *a, *b;
+	struct anyc_address local;
+	struct port port;
+	int fd, only = 1;
+	socklen_t length = sizeof only;
+
+	CHECK_OK(anyc_tcp_listen(&l, NULL, "0", NULL));
+	CHECK_OK(anyc_listener_attribute(l, &anyc_attribute_local_address, &local, sizeof local));
+	CHECK_INT(local.storage.ss_family, ==, AF_INET6);
+	CHECK_OK(anyc_listener_attribute(l, &anyc_attribute_fd, &fd, sizeof fd));
+	CHECK_INT(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length), ==, 0);
+	CHECK_INT(only, ==, 0);
+	port = port_of(l);
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, NULL));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	CHECK_OK(anyc_tcp_connect(&a, "::1", port.text, NULL));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	check_socket(b, true);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	CHECK_RC(anyc_listener_attribute(l, &anyc_attribute_remote_address, &local, sizeof local),
+		 ANYC_ENOATTR);
+	anyc_listener_free(l);
+}
+
+ANYC_TEST(tcp, h07_one_family)
+{
+	struct anyc_tcp_listen_options o = { .family = AF_INET };
+	struct anyc_address local;
+	struct anyc_listener *l;
+	int fd, only = 0;
+	socklen_t length = sizeof only;
+
+	CHECK_OK(anyc_tcp_listen(&l, NULL, "0", &o));
+	CHECK_OK(anyc_listener_attribute(l, &anyc_attribute_local_address, &local, sizeof local));
+	CHECK_INT(local.storage.ss_family, ==, AF_INET);
+	anyc_listener_free(l);
+	o.family = AF_INET6;
+	CHECK_OK(anyc_tcp_listen(&l, NULL, "0", &o));
+	CHECK_OK(anyc_listener_attribute(l, &anyc_attribute_fd, &fd, sizeof fd));
+	CHECK_INT(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &length), ==, 0);
+	CHECK_INT(only, ==, 1);
+	anyc_listener_free(l);
+}
+
+ANYC_TEST(tcp, h08_one_port_for_all_addresses)
+{
+	struct acceptor a = { 0 };
+	struct anyc_stream *s;
+	struct anyc_group g;
+	struct port port;
+	int round, i;
+	static const char *const hosts[] = { "::1", "127.0.0.1" };
+
+	for (round = 0; round < 5; round++) {
+		CHECK_OK(anyc_tcp_listen(&a.listener, "localhost", "0", NULL));
+		port = port_of(a.listener);
+		for (i = 0; i < 4; i++) {
+			a.done = false;
+			anyc_group_enter(&g, NULL);
+			CHECK_OK(anyc_spawn(&g, accept_once, &a));
+			SETTLE();
+			CHECK(!a.done);
+			CHECK_OK(anyc_tcp_connect(&s, hosts[i % 2], port.text, NULL));
+			CHECK_OK(anyc_group_leave(&g, 0));
+			CHECK_RC(a.rc, 0);
+			anyc_stream_free(s);
+			anyc_stream_free(a.stream);
+		}
+		anyc_listener_free(a.listener);
+	}
+}
+
+/* Several sockets: fair, nothing is lost, and close wakes. */
+ANYC_TEST(tcp, h08_accept_from_several_sockets)
+{
+	struct acceptor a = { 0 };
+	struct anyc_stream *s[6], *b;
+	struct anyc_address from;
+	struct anyc_group g;
+	struct port port;
+	int i, v6 = 0;
+
+	CHECK_OK(anyc_tcp_listen(&a.listener, "localhost", "0", NULL));
+	port = port_of(a.listener);
+	for (i = 0; i < 6; i++)
+		CHECK_OK(anyc_tcp_connect(&s[i], i < 3 ? "::1" : "127.0.0.1", port.text, NULL));
+	for (i = 0; i < 6; i++) {
+		CHECK_OK(anyc_listener_accept(a.listener, &b));
+		CHECK_OK(anyc_stream_attribute(b, &anyc_attribute_remote_address, &from,
+					       sizeof from));
+		v6 += from.storage.ss_family == AF_INET6;
+		if (i == 1)
+			CHECK_INT(v6, ==, 1);
+		anyc_stream_free(b);
+		anyc_stream_free(s[i]);
+	}
+	CHECK_INT(v6, ==, 3);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, accept_once, &a));
+	SETTLE();
+	CHECK_OK(anyc_listener_close(a.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(a.rc, ANYC_ECLOSED);
+	anyc_listener_free(a.listener);
+}
+
+ANYC_TEST(tcp, h08_a_port_that_is_taken)
+{
+	struct port port;
+	struct anyc_listener *l = listen_here(&port), *second;
+	char text[80];
+
+	CHECK_RC(anyc_tcp_listen(&second, "localhost", port.text, NULL), -EADDRINUSE);
+	CHECK(second == NULL);
+	snprintf(text, sizeof text, "listen on localhost:%s: address already in use", port.text);
+	CHECK_STR(anyc_error_detail(-EADDRINUSE), text);
+	anyc_listener_free(l);
+	/* Given up at once: the next one gets it. */
+	CHECK_OK(anyc_tcp_listen(&second, "127.0.0.1", port.text, NULL));
+	anyc_listener_free(second);
+}
+
+ANYC_TEST(tcp, h07_reuse_port)
+{
+	struct anyc_tcp_listen_options o = { .reuse_port = true };
+	struct anyc_listener *a, *b;
+	struct port port;
+
+	CHECK_OK(anyc_tcp_listen(&a, "127.0.0.1", "0", &o));
+	port = port_of(a);
+	CHECK_OK(anyc_tcp_listen(&b, "127.0.0.1", port.text, &o));
+	anyc_listener_free(a);
+	anyc_listener_free(b);
+}
+
+ANYC_TEST(tcp, h09_scope_ids)
+{
+	struct anyc_address a;
+	char text[80];
+
+	CHECK_OK(anyc_address_parse(&a, "fe80::1%lo", 80));
+	CHECK_INT(((struct sockaddr_in6 *)&a.storage)->sin6_scope_id, ==, if_nametoindex("lo"));
+	anyc_address_format(&a, text, sizeof text);
+	CHECK_STR(text, "[fe80::1%lo]:80");
+	CHECK_OK(anyc_address_parse(&a, "fe80::1%4242", 80));
+	anyc_address_format(&a, text, sizeof text);
+	CHECK_STR(text, "[fe80::1%4242]:80");
+	CHECK_RC(anyc_address_parse(&a, "fe80::1%nosuchinterface", 80), ANYC_EINVAL);
+	CHECK_RC(anyc_address_parse(&a, "fe80::1%", 80), ANYC_EINVAL);
+	CHECK_RC(anyc_address_parse(&a, "127.0.0.1%lo", 80), ANYC_EINVAL);
+	CHECK_INT(a.length, ==, 0);
+}
+
+/* ------------------------------------------------------------------------------------ serve */
+
+struct shop {
+	struct anyc_listener *listener;
+	struct port port;
+	struct anyc_serve_options options;
+	struct anyc_event let_go; /* handlers wait for it */
+	struct anyc_scope scope;
+	int handled, running, most, cancelled;
+	int rc;
+	bool done;
+	int errors, error;
+	char detail[100];
+};
+
+static int echo_once(void *arg, struct anyc_stream *s)
+{
+	struct shop *shop = arg;
+	char buf[64];
+	int n;
+
+	shop->handled++;
+	n = anyc_stream_receive(s, buf, sizeof buf);
+	return n > 0 ? anyc_stream_send(s, buf, (size_t)n) : n;
+}
+
+static int wait_inside(void *arg, struct anyc_stream *s)
+{
+	struct shop *shop = arg;
+	int rc;
+
+	(void)s;
+	shop->handled++;
+	shop->running++;
+	if (shop->running > shop->most)
+		shop->most = shop->running;
+	rc = anyc_event_wait(&shop->let_go);
+	shop->cancelled += rc == ANYC_ECANCELED;
+	shop->running--;
+	return rc;
+}
+
+static int fail_inside(void *arg, struct anyc_stream *s)
+{
+	struct shop *shop = arg;
+
+	(void)s;
+	shop->handled++;
+	return anyc_fail(-EPROTO, EPROTO, "the client talks nonsense");
+}
+
+static void note_error(void *arg, int rc, const char *detail)
+{
+	struct shop *shop = arg;
+
+	shop->errors++;
+	shop->error = rc;
+	snprintf(shop->detail, sizeof shop->detail, "%s", detail);
+}
+
+static anyc_serve_fn *served;
+
+static int serve_shop(void *arg)
+{
+	struct shop *shop = arg;
+
+	anyc_scope_enter(&shop->scope, NULL);
+	shop->rc = anyc_serve(shop->listener, served, shop, &shop->options);
+	anyc_scope_leave(&shop->scope, shop->rc);
+	shop->done = true;
+	return 0;
+}
+
+static void shop_open(struct shop *shop, struct anyc_group *g, anyc_serve_fn *fn)
+{
+	if (shop->listener == NULL)
+		shop->listener = listen_here(&shop->port);
+	served = fn;
+	anyc_group_enter(g, NULL);
+	CHECK_OK(anyc_spawn(g, serve_shop, shop));
+}
+
+static struct anyc_stream *visit(struct shop *shop)
+{
+	struct anyc_stream *s;
+
+	CHECK_OK(anyc_tcp_connect(&s, "127.0.0.1", shop->port.text, NULL));
+	return s;
+}
+
+static void check_echo(struct shop *shop)
+{
+	struct anyc_stream *s = visit(shop);
+	char buf[8];
+
+	CHECK_OK(anyc_stream_send(s, "hi", 2));
+	CHECK_RECEIVES(s, "hi");
+	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 0); /* serve has freed its end */
+	anyc_stream_free(s);
+}
+
+ANYC_TEST(tcp, b137_cancelling_ends_serve_and_handlers)
+{
+	struct shop shop = { 0 };
+	struct anyc_stream *s[3];
+	struct anyc_group g;
+	int i;
+
+	shop_open(&shop, &g, wait_inside);
+	for (i = 0; i < 3; i++)
+		s[i] = visit(&shop);
+	SETTLE();
+	CHECK_INT(shop.running, ==, 3);
+	CHECK_OK(anyc_scope_cancel(&shop.scope, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, ANYC_ECANCELED);
+	CHECK_INT(shop.cancelled, ==, 3);
+	CHECK_INT(shop.running, ==, 0);
+	CHECK_INT(reports(), ==, 0); /* being cancelled is no error */
+	for (i = 0; i < 3; i++)
+		anyc_stream_free(s[i]);
+	anyc_listener_free(shop.listener);
+}
+
+ANYC_TEST(tcp, b137_in_a_group_of_the_callers)
+{
+	struct shop shop = { 0 };
+	struct anyc_group g, handlers;
+	struct anyc_stream *s;
+
+	anyc_group_enter(&handlers, NULL);
+	shop.options.group = &handlers;
+	shop_open(&shop, &g, wait_inside);
+	s = visit(&shop);
+	SETTLE();
+	CHECK_INT(anyc_group_size(&handlers), ==, 1);
+	/* serve ends, the handler does not. */
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+	CHECK_INT(shop.running, ==, 1);
+	anyc_group_cancel(&handlers, NULL);
+	CHECK_OK(anyc_group_leave(&handlers, 0));
+	CHECK_INT(shop.cancelled, ==, 1);
+	anyc_stream_free(s);
+	anyc_listener_free(shop.listener);
+}
+
+ANYC_TEST(tcp, h10_serve_until_closed)
+{
+	struct shop shop = { 0 };
+	struct anyc_group g;
+	int i;
+
+	shop_open(&shop, &g, echo_once);
+	for (i = 0; i < 5; i++)
+		check_echo(&shop);
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+	CHECK_INT(shop.handled, ==, 5);
+	anyc_listener_free(shop.listener);
+}
+
+ANYC_TEST(tcp, h10_freed_while_serving)
+{
+	struct shop shop = { 0 };
+	struct anyc_group g;
+
+	shop_open(&shop, &g, echo_once);
+	check_echo(&shop);
+	SETTLE();
+	anyc_listener_free(shop.listener);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+}
+
+ANYC_TEST(tcp, h10_a_failing_handler)
+{
+	struct shop shop = { 0 };
+	struct anyc_group g;
+	struct anyc_stream *s;
+	char buf[8];
+
+	shop_open(&shop, &g, fail_inside);
+	s = visit(&shop);
+	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 0);
+	anyc_stream_free(s);
+	SETTLE();
+	CHECK_REPORT("the client talks nonsense");
+	CHECK(!shop.done);
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	anyc_listener_free(shop.listener);
+
+	memset(&shop, 0, sizeof shop);
+	shop.options.on_error = note_error;
+	shop.options.on_error_arg = &shop;
+	shop_open(&shop, &g, fail_inside);
+	s = visit(&shop);
+	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 0);
+	anyc_stream_free(s);
+	SETTLE();
+	CHECK_INT(shop.errors, ==, 1);
+	CHECK_RC(shop.error, -EPROTO);
+	CHECK_STR(shop.detail, "the client talks nonsense");
+	CHECK_INT(reports(), ==, 0);
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+	anyc_listener_free(shop.listener);
+}
+
+ANYC_TEST(tcp, h10_limit)
+{
+	struct shop shop = { .options = { .limit = 2 } };
+	struct anyc_stream *s[5];
+	struct anyc_group g;
+	int i;
+
+	shop_open(&shop, &g, wait_inside);
+	for (i = 0; i < 5; i++)
+		s[i] = visit(&shop);
+	SETTLE();
+	CHECK_INT(shop.running, ==, 2);
+	CHECK_OK(anyc_event_set(&shop.let_go));
+	SETTLE();
+	CHECK_INT(shop.handled, ==, 5);
+	CHECK_INT(shop.most, ==, 2);
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+	for (i = 0; i < 5; i++)
+		anyc_stream_free(s[i]);
+	anyc_listener_free(shop.listener);
+}
+
+ANYC_TEST(tcp, h10_cancelled_at_the_limit)
+{
+	struct shop shop = { .options = { .limit = 1 } };
+	struct anyc_stream *s;
+	struct anyc_group g;
+
+	shop_open(&shop, &g, wait_inside);
+	s = visit(&shop);
+	SETTLE();
+	CHECK_INT(shop.running, ==, 1);
+	CHECK_OK(anyc_scope_cancel(&shop.scope, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, ANYC_ECANCELED);
+	anyc_stream_free(s);
+	anyc_listener_free(shop.listener);
+}
+
+/* A listener that does what it is told. */
+struct odd_listener {
+	struct anyc_listener base;
+	int rc;
+	int calls, most; /* after that many it is closed */
+};
+
+static int odd_accept(struct anyc_listener *l, struct anyc_stream **out)
+{
+	struct odd_listener *o = (struct odd_listener *)l;
+	int rc = anyc_checkpoint();
+
+	(void)out;
+	if (rc != 0)
+		return rc;
+	if (++o->calls >= o->most)
+		return ANYC_ECLOSED;
+	return anyc_fail(o->rc, -o->rc, "what the kernel said");
+}
+
+static int odd_close(struct anyc_listener *l, unsigned flags)
+{
+	(void)l;
+	(void)flags;
+	return 0;
+}
+
+static void odd_free(struct anyc_listener *l)
+{
+	(void)l;
+}
+
+static const struct anyc_listener_ops odd_ops = { .size = sizeof odd_ops,
+						  .name = "odd",
+						  .accept = odd_accept,
+						  .close = odd_close,
+						  .free = odd_free };
+
+static void odd_make(struct odd_listener *o, int rc, int most)
+{
+	memset(o, 0, sizeof *o);
+	anyc_listener_init(&o->base, &odd_ops);
+	o->rc = rc;
+	o->most = most;
+}
+
+ANYC_TEST(tcp, b136_connections_that_died_are_passed_over)
+{
+	static const int codes[] = { ECONNABORTED, EPERM, EPROTO, ENETUNREACH, EHOSTUNREACH };
+	struct odd_listener o;
+	size_t i;
+
+	for (i = 0; i < sizeof codes / sizeof *codes; i++) {
+		odd_make(&o, -codes[i], 50);
+		CHECK_OK(anyc_serve(&o.base, echo_once, NULL, NULL));
+		CHECK_INT(o.calls, ==, 50);
+		CHECK_INT(reports(), ==, 0);
+		anyc_listener_free(&o.base);
+	}
+}
+
+ANYC_TEST(tcp, b136_a_shortage_is_retried_every_100_ms)
+{
+	static const int codes[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
+	struct odd_listener o;
+	struct anyc_scope limit;
+	size_t i;
+	int rc;
+
+	for (i = 0; i < sizeof codes / sizeof *codes; i++) {
+		odd_make(&o, -codes[i], 1000);
+		anyc_scope_enter_timeout(&limit, MS(950));
+		rc = anyc_serve(&o.base, echo_once, NULL, NULL);
+		CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+		CHECK_INT(o.calls, <=, 10);
+		CHECK_INT(o.calls, >=, 10 / anyc_test_slow() - 3);
+		CHECK_INT(reports(), ==, 1); /* once for the whole episode */
+		CHECK_REPORT("what the kernel said");
+		anyc_listener_free(&o.base);
+	}
+}
+
+ANYC_TEST(tcp, b136_other_errors_end_serve)
+{
+	struct odd_listener o;
+
+	odd_make(&o, -EBADF, 1000);
+	CHECK_RC(anyc_serve(&o.base, echo_once, NULL, NULL), -EBADF);
+	CHECK_INT(o.calls, ==, 1);
+	anyc_listener_free(&o.base);
+}
+
+/* Really out of descriptors: the connection waits in the queue and is served afterwards. */
+ANYC_TEST(tcp, h11_out_of_descriptors)
+{
+	struct shop shop = { 0 };
+	struct anyc_stream *s;
+	struct anyc_group g;
+	struct rlimit old, low;
+	char buf[8];
+
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
+	shop_open(&shop, &g, echo_once);
+	SETTLE();
+	s = visit(&shop); /* its descriptor is the highest; no other is free below the limit */
+	low = old;
+	low.rlim_cur = 3;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), ==, 0);
+	CHECK_OK(anyc_stream_send(s, "hi", 2));
+	while (reports() == 0)
+		CHECK_OK(anyc_sleep(MS(1)));
+	CHECK_REPORT("too many open files");
+	CHECK_INT(shop.handled, ==, 0);
+	CHECK_OK(anyc_sleep(MS(250)));
+	CHECK_INT(reports(), ==, 0);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
+	CHECK_RECEIVES(s, "hi");
+	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 0);
+	anyc_stream_free(s);
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+	anyc_listener_free(shop.listener);
+}
+
+/* No task can be made: the connection is closed, serving goes on. */
+ANYC_TEST(tcp, h11_no_task_for_a_connection)
+{
+	struct shop shop = { .options = { .stack_size = (size_t)1 << 46 } };
+	struct anyc_stream *s;
+	struct anyc_group g;
+	char buf[8];
+
+	shop_open(&shop, &g, echo_once);
+	s = visit(&shop);
+	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 0);
+	anyc_stream_free(s);
+	SETTLE();
+	CHECK_INT(shop.handled, ==, 0);
+	if (!shop.done) { /* a size that is refused outright ends serve with it */
+		CHECK_REPORT("trying again");
+		CHECK_OK(anyc_scope_cancel(&shop.scope, NULL));
+	}
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_INT(shop.rc, <, 0);
+	anyc_listener_free(shop.listener);
+}
+
+/* ------------------------------------------------------------------------------------ adopt */
+
+static void check_not_adopted(int fd, bool listener, const char *part)
+{
+	struct anyc_stream *s = (void *)&fd;
+	struct anyc_listener *l = (void *)&fd;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (listener) {
+		CHECK_RC(anyc_tcp_adopt_listener(&l, fd), ANYC_EINVAL);
+		CHECK(l == NULL);
+	} else {
+		CHECK_RC(anyc_tcp_adopt(&s, fd), ANYC_EINVAL);
+		CHECK(s == NULL);
+	}
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), part);
+	CHECK_INT(fcntl(fd, F_GETFL), ==, flags); /* open, and as it was */
+}
+
+ANYC_TEST(tcp, h21_what_is_not_adopted)
+{
+	struct anyc_address where;
+	struct anyc_stream *s;
+	int listening = listen_bare(1, &where), pair[2], pipe_[2];
+	int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int lone = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+	CHECK_INT(pipe2(pipe_, O_CLOEXEC), ==, 0);
+	check_not_adopted(pipe_[0], false, "no socket");
+	check_not_adopted(pipe_[0], true, "no socket");
+	check_not_adopted(udp, false, "no stream socket");
+	check_not_adopted(pair[0], false, "IPv4 or IPv6");
+	check_not_adopted(lone, false, "not connected");
+	check_not_adopted(lone, true, "not listening");
+	check_not_adopted(listening, false, "is listening");
+	CHECK_RC(anyc_tcp_adopt(&s, -1), -EBADF);
+	CHECK_RC(anyc_tcp_adopt(NULL, lone), ANYC_EINVAL);
+	close(pipe_[0]);
+	close(pipe_[1]);
+	close(pair[0]);
+	close(pair[1]);
+	close(udp);
+	close(lone);
+	close(listening);
+}
+
+ANYC_TEST(tcp, h21_adopted_is_non_blocking_and_owned)
+{
+	struct anyc_stream *s, *b;
+	struct anyc_listener *l;
+	struct anyc_address where;
+	int fd = listen_bare(1, &where), peer;
+
+	CHECK_OK(anyc_tcp_adopt_listener(&l, fd));
+	CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, !=, 0);
+	peer = bare_connect(&where);
+	CHECK_OK(anyc_listener_accept(l, &b));
+	check_socket(b, true);
+	CHECK_OK(anyc_tcp_adopt(&s, peer));
+	check_socket(s, false);
+	CHECK_OK(anyc_stream_send(s, "to", 2));
+	CHECK_RECEIVES(b, "to");
+	anyc_stream_free(s);
+	CHECK_INT(fcntl(peer, F_GETFD), ==, -1);
+	anyc_stream_free(b);
+	anyc_listener_free(l);
+	CHECK_INT(fcntl(fd, F_GETFD), ==, -1);
+}
+
+/* inetd gives the connection as descriptor 0, whose flags others share (rule 18). */
+ANYC_TEST(tcp, r18_standard_descriptors_stay_blocking)
+{
+	struct anyc_address where;
+	struct anyc_stream *s;
+	struct receiver r = { 0 };
+	struct anyc_group g;
+	int listening = listen_bare(1, &where), peer, saved = fcntl(0, F_DUPFD_CLOEXEC, 10);
+
+	peer = bare_connect(&where);
+	CHECK_INT(dup2(peer, 0), ==, 0);
+	close(peer);
+	peer = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	CHECK_OK(anyc_tcp_adopt(&s, 0));
+	CHECK_INT(fcntl(0, F_GETFL) & O_NONBLOCK, ==, 0);
+	r.stream = s;
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, receive_once, &r));
+	SETTLE(); /* it waits, and does not block the thread */
+	bare_send(peer, "hello");
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(r.rc, 5);
+	anyc_stream_free(s);
+	CHECK_INT(dup2(listening, 0), ==, 0);
+	check_not_adopted(0, true, "standard descriptor");
+	if (saved >= 0) {
+		dup2(saved, 0);
+		close(saved);
+	} else {
+		close(0);
+	}
+	close(peer);
+	close(listening);
+}
+
+/* --------------------------------------------------------------------------- a plain thread */
+
+/* One connection at a time takes no epoll set and no timer: nothing but the sockets is open. */
+ANYC_TEST_ON(tcp, r43_a_plain_thread_needs_no_registration, "none")
+{
+	struct fds before, after;
+	struct anyc_address where;
+	struct anyc_stream *s;
+	int listening = listen_bare(1, &where), peer;
+	char port[8], buf[8], names_of_new[200];
+
+	snprintf(port, sizeof port, "%u", anyc_address_port(&where) & 0xffffU);
+	fds_take(&before);
+	CHECK_OK(anyc_tcp_connect(&s, "127.0.0.1", port, NULL));
+	peer = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+	bare_send(peer, "abc");
+	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 3);
+	fds_take(&after);
+	if (fds_new(&before, &after, names_of_new, sizeof names_of_new) != 2)
+		FAIL("open besides the stream's and the peer's:%s", names_of_new);
+	anyc_stream_free(s);
+	close(peer);
+	close(listening);
+}

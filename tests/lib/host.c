@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a host, the same for all rows. */
+#include "anyc_test.h"
+
+#include <string.h>
+
+#ifdef ANYC_HAVE_UV
+#define IF_UV(x) (x)
+#else
+#define IF_UV(x) NULL
+#endif
+#ifdef ANYC_HAVE_EVENT
+#define IF_EVENT(x) (x)
+#else
+#define IF_EVENT(x) NULL
+#endif
+#ifdef ANYC_HAVE_EV
+#define IF_EV(x) (x)
+#else
+#define IF_EV(x) NULL
+#endif
+
+static const struct host_row rows[] = {
+	{ "libuv", IF_UV(&host_uv) }, { "libevent", IF_EVENT(&host_event) },
+	{ "libev", IF_EV(&host_ev) }, { "anyc", &host_alone },
+	{ "none", &host_none },
+};
+
+const struct host_row *host_row(unsigned i)
+{
+	return i < sizeof rows / sizeof rows[0] ? &rows[i] : NULL;
+}
+
+const struct host_row *host_find(const char *name)
+{
+	const struct host_row *row;
+
+	for (unsigned i = 0; (row = host_row(i)) != NULL; i++) {
+		if (strcmp(row->name, name) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+int host_make(struct host *h, const char *name)
+{
+	const struct host_row *row = host_find(name);
+
+	memset(h, 0, sizeof *h);
+	if (row == NULL || row->ops == NULL)
+		return ANYC_ENOBACKEND;
+	h->ops = row->ops;
+	return h->ops->make != NULL ? h->ops->make(h) : 0;
+}
+
+int host_attach(struct host *h)
+{
+	return anyc_loop_attach(&h->loop, h->ops->backend(), h->native);
+}
+
+int host_run(struct host *h)
+{
+	h->ops->run(h);
+	return 0;
+}
+
+int host_detach(struct host *h)
+{
+	int rc = anyc_loop_detach(h->loop);
+
+	if (rc == 0)
+		h->loop = NULL;
+	return rc;
+}
+
+int host_destroy(struct host *h)
+{
+	return h->ops->destroy != NULL ? h->ops->destroy(h) : 0;
+}
+
+static void note_end(void *arg, int rc, void *copy)
+{
+	(void)copy;
+	*(int *)arg = rc;
+}
+
+/* Spawns, runs the loop until it ends by itself, and detaches; the loop lives on. */
+static int run_native(struct host *h, anyc_task_fn *fn, void *arg, const char *name)
+{
+	int result = ANYC_ENOTFINISHED, rc = host_attach(h), rc2;
+	struct anyc_loop_spawn_options options = {
+		.name = name, .on_done = note_end, .done_arg = &result,
+	};
+
+	if (rc != 0)
+		return rc;
+	rc = anyc_loop_spawn_opts(h->loop, fn, arg, &options);
+	if (rc == 0) {
+		host_run(h);
+		rc = result;
+	}
+	rc2 = host_detach(h);
+	return rc2 != 0 ? rc2 : rc;
+}
+
+int host_run_task(struct host *h, const char *row, anyc_task_fn *fn, void *arg, const char *name)
+{
+	int rc = host_make(h, row), rc2;
+
+	if (rc != 0)
+		return rc;
+	if (h->ops->run_task != NULL)
+		return h->ops->run_task(h, fn, arg);
+	rc = run_native(h, fn, arg, name);
+	rc2 = host_destroy(h);
+	return rc2 != 0 ? rc2 : rc;
+}
+
+/* ------------------------------------------------------------------------------- host_call */
+
+struct call {
+	host_fn *fn;
+	void *arg;
+	struct anyc_event done;
+};
+
+static void run_call(void *arg)
+{
+	struct call *c = arg;
+
+	c->fn(c->arg);
+	CHECK_OK(anyc_event_set(&c->done));
+}
+
+void host_call(struct host *h, host_fn *fn, void *arg)
+{
+	struct call c = { .fn = fn, .arg = arg };
+	struct anyc_scope s;
+
+	if (h->ops->soon == NULL)
+		FAIL("the row %s has no callbacks of its own", h->ops->row);
+	anyc_scope_enter_shield(&s, 10 * anyc_test_slow() * ANYC_SECOND);
+	CHECK_OK(h->ops->soon(h, run_call, &c));
+	CHECK_OK(anyc_event_wait(&c.done));
+	CHECK_OK(anyc_scope_leave(&s, 0));
+}
