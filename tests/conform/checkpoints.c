@@ -378,7 +378,8 @@ ANYC_TEST_MAIN(checkpoints, c16_the_headers_list_has_no_other, "none")
 			FAIL("%s is a checkpoint by its documentation, and has no call here", line);
 	}
 	if (pclose(list) != 0 || count < 20)
-		FAIL("tests/lib/list-checkpoints gave %d names; top_srcdir says where it is", count);
+		FAIL("tests/lib/list-checkpoints gave %d names; top_srcdir says where it is",
+		     count);
 }
 
 static void check_each(struct world *w, int want, bool also_0)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+extern void __sanitizer_set_report_path(const char *path) __attribute__((weak));
 
 static struct {
 	const struct anyc_test *test;
@@ -406,6 +407,9 @@ static _Noreturn void die(int output, void (*fn)(void))
 	setrlimit(RLIMIT_CORE, &no_core);
 	dup2(output, 2);
 	close(output);
+	/* What a sanitizer says of it is part of its last words, wherever other reports go. */
+	if (__sanitizer_set_report_path != NULL)
+		__sanitizer_set_report_path("stderr");
 	anyc_set_report_hook(NULL, NULL);
 	signal(SIGALRM, SIG_DFL);
 	alarm(20U * (unsigned)anyc_test_slow());
