@@ -273,7 +273,8 @@ static int options_read(struct anyc_scope_options *to, const struct anyc_scope_o
 	if (to->timeout < 0 || to->deadline < 0) {
 		to->timeout = to->deadline = 0;
 		return anyc_fail(ANYC_EINVAL, 0,
-				 "a scope's timeout or deadline is negative; ANYC_FOREVER means none");
+				 "a scope's timeout or deadline is negative; ANYC_FOREVER "
+				 "means none");
 	}
 	return 0;
 }
