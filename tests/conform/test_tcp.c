@@ -1120,7 +1120,7 @@ static void check_not_adopted(int fd, bool listener, const char *part)
 	CHECK_INT(fcntl(fd, F_GETFL), ==, flags); /* open, and as it was */
 }
 
-ANYC_TEST(tcp, h21_what_is_not_adopted)
+ANYC_TEST(tcp, b143_what_is_not_adopted)
 {
 	struct anyc_address where;
 	struct anyc_stream *s;
@@ -1148,7 +1148,7 @@ ANYC_TEST(tcp, h21_what_is_not_adopted)
 	close(listening);
 }
 
-ANYC_TEST(tcp, h21_adopted_is_non_blocking_and_owned)
+ANYC_TEST(tcp, b143_adopted_is_non_blocking_and_owned)
 {
 	struct anyc_stream *s, *b;
 	struct anyc_listener *l;
