@@ -159,6 +159,9 @@ int anyc_fail(int rc, int os_errno, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
+#ifdef PLANT_SENTENCE_LOST
+	text[0] = '\0';
+#endif
 	store(rc, os_errno, text);
 	errno = saved;
 	return rc;

@@ -62,7 +62,9 @@ static int notice(struct anyc_task *t)
 		return 0;
 	if (!t->scope->effective_)
 		return anyc__scope_arm(t);
+#ifndef PLANT_STAYS_IN_LINE
 	t->abort(t, t->abort_arg);
+#endif
 	anyc__unpark(t, ANYC_ECANCELED);
 	return 0;
 }
@@ -159,6 +161,9 @@ int anyc__scope_arm(struct anyc_task *t)
 {
 	struct anyc_scope *s = t->scope->deadline_scope_;
 
+#ifdef PLANT_DEADLINE_NOT_ARMED
+	s = NULL;
+#endif
 	if (s == NULL || s->timer_.place_ != 0 || s->cause_ != ANYC_CAUSE_NONE)
 		return 0;
 	s->timer_.fire_ = scope_timer_fired;
@@ -294,7 +299,9 @@ static void init(struct anyc_scope *s, const struct anyc_scope_options *options)
 	/* A relative one waits here, negated, for open to start it. */
 	if (options->timeout != 0 && options->timeout != ANYC_FOREVER)
 		s->effective_deadline_ = -options->timeout;
+#ifndef PLANT_SHIELD_OFF
 	s->shield_ = options->shield;
+#endif
 	s->move_on_ = options->move_on;
 	s->state_ = SCOPE_INIT;
 }

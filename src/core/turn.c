@@ -395,7 +395,9 @@ void anyc__keepalive(struct anyc__engine *e)
 	e->kept_alive = on;
 	if (!on && e->stacks.classes[ANYC__STACK_DEFAULT_CLASS].hot_count > IDLE_STACKS)
 		anyc__stack_pool_trim(&e->stacks);
+#ifndef PLANT_KEEPALIVE_LOST
 	e->host->keepalive(e, on);
+#endif
 }
 
 /* ------------------------------------------------------------------- engines without a host */

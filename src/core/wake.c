@@ -101,11 +101,15 @@ static struct anyc__post *take_posts(struct anyc_token *token)
 {
 	struct anyc__post *p;
 
+#ifndef PLANT_POST_RACE
 	pthread_mutex_lock(&token->lock);
+#endif
 	p = token->first;
 	token->first = NULL;
 	atomic_store_explicit(&token->posted, false, memory_order_relaxed);
+#ifndef PLANT_POST_RACE
 	pthread_mutex_unlock(&token->lock);
+#endif
 	return p;
 }
 
@@ -145,6 +149,9 @@ static void user_post_run(struct anyc__post *p, int status)
 	void *arg = u->arg;
 
 	anyc__free(u);
+#ifdef PLANT_USE_AFTER_FREE
+	arg = u->arg;
+#endif
 	fn(arg, status);
 }
 

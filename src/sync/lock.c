@@ -66,6 +66,9 @@ int anyc_lock_release(struct anyc_lock *l)
 		return anyc__misuse(ANYC_EMISUSE,
 				    "anyc_lock_release: the task does not hold the lock");
 	t = anyc__waiters_wake(&l->waiters_, 0);
+#ifdef PLANT_LOCK_BARGING
+	t = NULL;
+#endif
 	l->owner_ = t != NULL ? anyc__task_id(t) : 0;
 	return 0;
 }

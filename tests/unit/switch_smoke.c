@@ -144,7 +144,7 @@ static void nest(struct coroutine *co)
 
 /* ---- registers ---- */
 
-#if defined(__x86_64__) && !defined(ANYC_SWITCH_UCONTEXT)
+#if defined(__x86_64__)
 #define HAVE_REGISTER_CHECK 1
 /* Loads a pattern into every callee-saved register, switches, and compares. */
 __asm__(
@@ -175,7 +175,7 @@ static void clobber(struct coroutine *co)
 		to_main(co);
 	}
 }
-#elif defined(__aarch64__) && !defined(ANYC_SWITCH_UCONTEXT)
+#elif defined(__aarch64__)
 #define HAVE_REGISTER_CHECK 1
 #define EACH(DO) DO(19) DO(20) DO(21) DO(22) DO(23) DO(24) DO(25) DO(26) DO(27) DO(28)
 #define EACH_D(DO) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
