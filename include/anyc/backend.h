@@ -26,6 +26,16 @@ enum {
 	ANYC_TURN_SOON = 2      /* soon() had asked for it */
 };
 
+/* What an engine waits for, asked when no turn is under way. */
+struct anyc_engine_waits {
+	int64_t deadline; /* its earliest timer; ANYC_FOREVER: none */
+	bool ready;       /* tasks or callbacks are ready: it waits for a turn */
+	bool outside;     /* for what no clock brings: descriptor, job, signal, token's holder */
+	uint8_t reserved_[6];
+};
+/* number: from 1, in the order the engine's tasks were made.  It must not call anyc. */
+typedef void anyc_observe_fn(void *arg, const char *task, uint64_t number);
+
 /* What a backend may call: the first member of the engine.  The table outlives the engine. */
 struct anyc_engine_ops {
 	size_t size;
@@ -41,10 +51,18 @@ struct anyc_engine_ops {
 	void (*free)(void *block);
 	/* Sends a line to the report hook. */
 	void (*report)(int rc, const char *format, ...) ANYC_PRINTF(2, 3);
+	/* For loops with a clock of their own. */
+	void (*waits)(struct anyc_engine *engine, struct anyc_engine_waits *out);
+	/* Each batch of ready tasks runs in an order drawn from the seed; 0: as they came. */
+	void (*shuffle)(struct anyc_engine *engine, uint64_t seed);
+	/* Calls fn with each task that is about to run; NULL: no longer. */
+	void (*observe)(struct anyc_engine *engine, anyc_observe_fn *fn, void *arg);
 };
 struct anyc_engine {
 	const struct anyc_engine_ops *ops;
 };
+/* The table, for backends that link libanyc and allocate before there is an engine. */
+ANYC_API const struct anyc_engine_ops *anyc_engine_operations(void);
 
 struct anyc_backend {
 	uint32_t abi;     /* ANYC_BACKEND_ABI */
@@ -75,7 +93,9 @@ struct anyc_backend {
 
 	int (*create)(void **native, const struct anyc_engine_ops *ops);
 	void (*destroy)(void *native);
-	int (*run)(void *self); /* until stop, or until nothing keeps the loop alive */
+	/* Until stop, or until nothing keeps the loop alive; ANYC_EDEADLK: tasks live, and nothing
+	 * could ever wake one: their waits end with this code, and run is called again. */
+	int (*run)(void *self);
 	void (*stop)(void *self); /* ends the run that is on; if none is, the next one at once */
 
 	/* Optional. */
@@ -89,9 +109,14 @@ struct anyc_backend {
 	 * libevent end the parent's watch.  errors  -errno; then only detach may follow
 	 */
 	int (*after_fork)(void *self, int pollfd);
-	/* A clock of the loop's own, with a way to wait on it (virtual time). */
+	/*
+	 * A clock of the loop's own: no timer of the kernel is set.  The loop asks waits() before
+	 * it blocks, and has turn called when its clock has come to the deadline.
+	 */
 	int64_t (*now)(void *self);
-	int (*idle)(void *self, int64_t deadline);
+	/* Only such loops: lets happen what is due by the clock; called in a turn, when nothing is
+	 * ready and a task waits for just that (anyc_wait_all_blocked()). */
+	void (*idle)(void *self);
 	/* The network of the loop's own, and its children; NULL: the kernel's.  Reserved. */
 	const void *net;
 	int (*watch_child)(void *self, int pid, void *child);

@@ -3,6 +3,7 @@
  * The inside of core: tasks, the engine, and who calls whom.  Only files of src/core include it.
  *
  *	turn.c     runs ready tasks inside a turn; the only place that switches
+ *	order.c    the order of ready tasks, for tests
  *	task.c     makes and ends tasks        group.c   their groups      scope.c   cancellation
  *	timer.c    the heap                    fd.c      readiness         poll_epoll.c  system
  *calls wake.c     eventfd, tokens, posts      worker.c  threads loop.c     an engine inside a
@@ -69,6 +70,7 @@ struct anyc_task {
 	void *done_arg;
 	const char *name;
 	uint64_t id;
+	uint64_t number; /* among the tasks its engine has made */
 	int32_t result;
 	bool started;
 
@@ -139,6 +141,16 @@ struct anyc__host {
 	void (*ended)(struct anyc__engine *e);
 	/* NULL: CLOCK_MONOTONIC */
 	int64_t (*now)(const struct anyc__engine *e);
+	/* With a clock of its own: lets happen what is due; or NULL. */
+	void (*idle)(struct anyc__engine *e);
+};
+
+/* order.c: how ready tasks take turns, while probes say so. */
+struct anyc__order {
+	uint64_t lot;            /* the generator's state */
+	size_t batch;            /* tasks of the batch that have not run yet */
+	anyc_observe_fn *observe;
+	void *observe_arg;
 };
 
 /* What other threads share with an engine; counted; see wake.c. */
@@ -163,7 +175,10 @@ struct anyc__engine {
 
 	struct anyc_task *ready_first, *ready_last;
 	int budget;
-	unsigned turns; /* under way */
+	unsigned turns;  /* under way */
+	unsigned probes; /* ANYC__PROBE_*; 0: nothing looks on or takes part */
+	uint64_t made;   /* tasks so far */
+	struct anyc__order order;
 	struct anyc__turn turn[ANYC__TURNS];
 	struct anyc_task *ended; /* left its stack for good; recycled by whoever arrives next */
 	struct anyc_task *done_first, *done_last; /* root tasks whose on_done is due */
@@ -217,10 +232,25 @@ void anyc__soon(struct anyc__engine *e);
 void anyc__keepalive(struct anyc__engine *e);
 /* One turn of an engine that nobody hosts: waits for an event if nothing is ready. */
 void anyc__drive(struct anyc__engine *e);
-/* Something could still wake a task: a timer, a descriptor, another thread. */
+/* Something other than time could wake a task: a descriptor, a signal, another thread. */
+bool anyc__waits_outside(const struct anyc__engine *e);
+/* Something could still wake a task: that, or a timer. */
 bool anyc__has_prospects(const struct anyc__engine *e);
 /* Runs fn(arg) on the stack of the innermost turn. */
 int anyc__run_outside(struct anyc_task *t, anyc_task_fn *fn, void *arg);
+
+/* --------------------------------------------------------------------------------- order.c */
+
+#define ANYC__PROBE_SHUFFLE 1U /* ready tasks run in an order drawn by lot */
+#define ANYC__PROBE_OBSERVE 2U /* somebody is told which runs */
+
+/* An engine begins: it takes part in what anyc_test_shuffle() has asked for. */
+void anyc__order_init(struct anyc__engine *e);
+/* 0: in the order in which they became ready. */
+void anyc__order_shuffle(struct anyc__engine *e, uint64_t seed);
+void anyc__order_observe(struct anyc__engine *e, anyc_observe_fn *fn, void *arg);
+/* Called only in an engine with probes: puts the task that runs next at the queue's head. */
+void anyc__order_next(struct anyc__engine *e);
 
 /* ---------------------------------------------------------------------------------- task.c */
 
@@ -352,6 +382,7 @@ void anyc__poller_arm(struct anyc__engine *e);
 /* Queued posts become local callbacks; a signal's cancellation is applied. */
 void anyc__wake_event(struct anyc__engine *e);
 void anyc__wake_check(struct anyc__engine *e); /* the same, if something is queued; no syscall */
+bool anyc__wake_queued(const struct anyc__engine *e); /* something is queued for it */
 /* The token, made on demand; NULL: no memory. */
 struct anyc_token *anyc__token_of(struct anyc__engine *e);
 void anyc__token_close(struct anyc__engine *e); /* posts get ANYC_EGONE */
@@ -406,10 +437,10 @@ static inline struct anyc_loop *anyc__loop_of(struct anyc__engine *e)
 {
 	return ANYC__CONTAINER(e, struct anyc_loop, engine);
 }
+/* Nothing could ever wake a task: its waits end with ANYC_EDEADLK; whether there were any. */
+bool anyc__loop_deadlocked(struct anyc_loop *loop);
 /* A loop without a native one: detach ends it. */
 int anyc__loop_alone(struct anyc_loop **out);
-/* What a backend may call back, also before there is an engine. */
-const struct anyc_engine_ops *anyc__engine_operations(void);
 
 /* ----------------------------------------------------------------------------------- run.c */
 

@@ -52,12 +52,28 @@ static void op_turn(struct anyc_engine *engine, unsigned why)
 	anyc__turn(&loop->engine, why);
 }
 
-static void end_wait(struct anyc_task *t)
+static void end_wait(struct anyc_task *t, int rc)
 {
 	if (t->state != ANYC__PARKED || t->abort == NULL)
 		return;
 	t->abort(t, t->abort_arg);
-	anyc__unpark(t, ANYC_EGONE);
+	anyc__unpark(t, rc);
+}
+
+static void end_wait_gone(struct anyc_task *t)
+{
+	end_wait(t, ANYC_EGONE);
+}
+
+static void end_wait_deadlocked(struct anyc_task *t)
+{
+	end_wait(t, ANYC_EDEADLK);
+}
+
+bool anyc__loop_deadlocked(struct anyc_loop *loop)
+{
+	anyc__each_task(&loop->engine, end_wait_deadlocked);
+	return loop->engine.ready_first != NULL;
 }
 
 /* The loop was freed: every wait ends with ANYC_EGONE, and the tasks run to their ends here. */
@@ -70,9 +86,33 @@ static void op_gone(struct anyc_engine *engine)
 		return;
 	e->gone = true;
 	anyc__registry_remove(&loop->entry);
-	anyc__each_task(e, end_wait);
+	anyc__each_task(e, end_wait_gone);
 	while (e->ready_first != NULL || e->local_first != NULL)
 		anyc__turn(e, 0);
+}
+
+static void op_waits(struct anyc_engine *engine, struct anyc_engine_waits *out)
+{
+	struct anyc__engine *e = &ANYC__CONTAINER(engine, struct anyc_loop, engine.base)->engine;
+
+	memset(out, 0, sizeof *out);
+	out->deadline = anyc__timers_next(&e->timers);
+	out->ready = e->ready_first != NULL || e->local_first != NULL || anyc__wake_queued(e);
+	out->outside = anyc__waits_outside(e);
+}
+
+static void op_shuffle(struct anyc_engine *engine, uint64_t seed)
+{
+	struct anyc_loop *loop = ANYC__CONTAINER(engine, struct anyc_loop, engine.base);
+
+	anyc__order_shuffle(&loop->engine, seed);
+}
+
+static void op_observe(struct anyc_engine *engine, anyc_observe_fn *fn, void *arg)
+{
+	struct anyc_loop *loop = ANYC__CONTAINER(engine, struct anyc_loop, engine.base);
+
+	anyc__order_observe(&loop->engine, fn, arg);
 }
 
 static void *op_alloc(size_t size)
@@ -88,9 +128,12 @@ static const struct anyc_engine_ops engine_ops = {
 	.alloc = op_alloc,
 	.free = anyc__free,
 	.report = anyc_report,
+	.waits = op_waits,
+	.shuffle = op_shuffle,
+	.observe = op_observe,
 };
 
-const struct anyc_engine_ops *anyc__engine_operations(void)
+const struct anyc_engine_ops *anyc_engine_operations(void)
 {
 	return &engine_ops;
 }
@@ -129,10 +172,23 @@ static int64_t native_now(const struct anyc__engine *e)
 	return loop->backend->now(loop->self);
 }
 
+static void native_idle(struct anyc__engine *e)
+{
+	struct anyc_loop *loop = anyc__loop_of(e);
+
+	if (loop->backend->idle != NULL)
+		loop->backend->idle(loop->self);
+}
+
 static const struct anyc__host native_host = {
 	.soon = native_soon, .keepalive = native_keepalive, .ended = loop_free};
 static const struct anyc__host native_host_with_clock = {
-	.soon = native_soon, .keepalive = native_keepalive, .ended = loop_free, .now = native_now};
+	.soon = native_soon,
+	.keepalive = native_keepalive,
+	.ended = loop_free,
+	.now = native_now,
+	.idle = native_idle,
+};
 
 static void alone_soon(struct anyc__engine *e)
 {

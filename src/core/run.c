@@ -61,7 +61,9 @@ static int run_native(struct anyc_loop *loop, const struct run *run)
 		rc = loop->backend->run(loop->self);
 		if (loop->engine.gone)
 			return ANYC_EGONE;
-		if (loop->engine.tasks != 0)
+		if (rc == ANYC_EDEADLK && anyc__loop_deadlocked(loop))
+			rc = 0;
+		else if (loop->engine.tasks != 0)
 			anyc__engine_cancel(&loop->engine, "the native loop was stopped");
 	}
 	return rc;
@@ -110,7 +112,7 @@ static int open_loop(struct anyc_loop **loop, const struct anyc_backend *backend
 		return anyc_fail(ANYC_ENOTSUP, 0, "the backend '%s' cannot run a loop of its own",
 				 backend->name);
 	if (native == NULL) {
-		rc = backend->create(made, anyc__engine_operations());
+		rc = backend->create(made, anyc_engine_operations());
 		if (rc != 0)
 			return rc;
 		native = *made;

@@ -28,6 +28,7 @@ static void record_init(struct anyc_task *t, struct anyc__engine *e)
 	t->slot.rc = 0;
 	t->engine = e;
 	t->id = anyc__new_id();
+	t->number = ++e->made;
 	t->state = ANYC__PARKED;
 }
 

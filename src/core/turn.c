@@ -10,7 +10,8 @@
  *  - A turn may begin below another one (a task runs its host loop): its record is pushed by
  *    value, tasks go back to the innermost record, and the task below stays RUNNING.
  *  - A task that gives way switches straight to the next ready one; it goes back to the turn's
- *    stack when none is ready, the budget is spent, or callbacks are due there.
+ *    stack when none is ready, the budget is spent, callbacks are due there, or the engine has
+ *    probes (order.c).
  *  - Whoever arrives from a switch first tells the sanitizers, then recycles the stack of the
  *    task that ended, if one has.
  *  - While an engine runs, pthread cancellation is off (rule 28).
@@ -133,7 +134,7 @@ static inline void leave(struct anyc_task *t, bool last)
 	struct anyc_task *next = e->ready_first;
 
 	if (--e->budget > 0 && next != NULL && !next->is_root_of_thread && e->done_first == NULL &&
-	    e->local_first == NULL) {
+	    e->local_first == NULL && e->probes == 0) {
 		pop_ready(e);
 		set_current(next);
 		jump(e, &t->context, &t->stack->fiber, &next->context, &next->stack->fiber, last);
@@ -269,11 +270,18 @@ static void run_local(struct anyc__engine *e)
 	}
 }
 
+static struct anyc_task *next_ready(struct anyc__engine *e)
+{
+	if (ANYC__UNLIKELY(e->probes != 0))
+		anyc__order_next(e);
+	return pop_ready(e);
+}
+
 static void run_ready(struct anyc__engine *e, struct anyc__turn *turn)
 {
 	run_local(e);
 	while (e->ready_first != NULL && e->budget > 0) {
-		struct anyc_task *t = pop_ready(e);
+		struct anyc_task *t = next_ready(e);
 
 		if (t->is_root_of_thread) {
 			t->state = ANYC__RUNNING;
@@ -288,16 +296,26 @@ static void run_ready(struct anyc__engine *e, struct anyc__turn *turn)
 	}
 }
 
-/* Nothing is ready: whoever waits for just that may go on. */
+static bool nothing_ready(const struct anyc__engine *e)
+{
+	return e->ready_first == NULL && e->local_first == NULL;
+}
+
+/*
+ * Nothing is ready: whoever waits for just that may go on, unless something is due by the clock.
+ * Whether there is something to run.
+ */
 static bool wake_blocked_watchers(struct anyc__engine *e)
 {
-	bool any = false;
-
-	if (e->ready_first != NULL || e->local_first != NULL)
+	if (e->blocked.first_ == NULL || !nothing_ready(e))
 		return false;
-	while (anyc__waiters_wake(&e->blocked, 0) != NULL)
-		any = true;
-	return any;
+	if (e->host->idle != NULL)
+		e->host->idle(e);
+	anyc__timers_run(e);
+	if (nothing_ready(e))
+		while (anyc__waiters_wake(&e->blocked, 0) != NULL)
+			;
+	return true;
 }
 
 /* ---------------------------------------------------------------------------------- the turn */
@@ -402,12 +420,16 @@ void anyc__keepalive(struct anyc__engine *e)
 
 /* ------------------------------------------------------------------- engines without a host */
 
-bool anyc__has_prospects(const struct anyc__engine *e)
+bool anyc__waits_outside(const struct anyc__engine *e)
 {
-	return e->ready_first != NULL || e->local_first != NULL || e->timers.count != 0 ||
-	       anyc__fds_waiting(e) || e->wake_watches != NULL ||
+	return anyc__fds_waiting(e) || e->wake_watches != NULL ||
 	       (e->token != NULL &&
 		atomic_load_explicit(&e->token->references, memory_order_relaxed) > 1);
+}
+
+bool anyc__has_prospects(const struct anyc__engine *e)
+{
+	return !nothing_ready(e) || e->timers.count != 0 || anyc__waits_outside(e);
 }
 
 void anyc__drive(struct anyc__engine *e)
@@ -497,6 +519,7 @@ int anyc__engine_init(struct anyc__engine *e, const struct anyc__host *host, boo
 	e->fork_generation = anyc__fork_generation();
 	e->thread = anyc__thread_id();
 	e->budget = BUDGET;
+	anyc__order_init(e);
 	anyc__stack_pool_init(&e->stacks);
 	engine_list(e, true);
 	rc = anyc__poller_init(e, open_poller);

@@ -186,6 +186,15 @@ static bool asked_to_cancel(struct anyc__engine *e)
 	return asked;
 }
 
+bool anyc__wake_queued(const struct anyc__engine *e)
+{
+	const struct anyc_token *token = e->token;
+
+	return atomic_load_explicit(&e->cancel_asked, memory_order_relaxed) ||
+	       (token != NULL && (atomic_load_explicit(&token->posted, memory_order_acquire) ||
+				  atomic_load_explicit(&token->cancel, memory_order_relaxed)));
+}
+
 void anyc__wake_check(struct anyc__engine *e)
 {
 	struct anyc__post *p, *next;

@@ -31,7 +31,7 @@
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 
-#define BUILTIN 4
+#define BUILTIN 5
 #define REGISTERED_MAX 16
 
 static struct slot {
@@ -43,6 +43,7 @@ static struct slot {
 	{"libuv", "libanyc-uv", NULL},
 	{"libevent", "libanyc-event", NULL},
 	{"libev", "libanyc-ev", NULL},
+	{"sim", "libanyc-test", NULL},
 };
 /* Grows when the slot is filled: a forked child may find the lock's holder gone. */
 static _Atomic(size_t) slot_count = BUILTIN;

@@ -293,17 +293,17 @@ ANYC_TEST(detect, b012_negative_times)
 
 ANYC_TEST_MAIN(detect, a08_backends_known_and_available, "none")
 {
-	bool found[4] = { false };
-	static const char *const names[4] = { "anyc", "libuv", "libevent", "libev" };
+	bool found[5] = { false };
+	static const char *const names[5] = { "anyc", "libuv", "libevent", "libev", "sim" };
 	const char *name;
 
 	CHECK_STR(anyc_backend_known(0), "anyc");
 	for (size_t i = 0; (name = anyc_backend_known(i)) != NULL; i++) {
-		for (int n = 0; n < 4; n++)
+		for (int n = 0; n < 5; n++)
 			found[n] = found[n] || strcmp(name, names[n]) == 0;
 		CHECK_INT(i, <, 100);
 	}
-	for (int n = 0; n < 4; n++) {
+	for (int n = 0; n < 5; n++) {
 		CHECK(found[n]);
 		CHECK_OK(anyc_backend_available(names[n]));
 	}

@@ -16,26 +16,39 @@ static void cancel_from_handler(int number)
 	anyc_cancel_from_signal();
 }
 
+/* A signal that will come, and the token that lets a sim know that something may. */
+struct late_signal {
+	timer_t timer;
+	struct anyc_token *token;
+};
+
 /* Sends SIGUSR1 to this thread in ns nanoseconds, to be handled by handler. */
-static timer_t signal_later(int64_t ns, void (*handler)(int number))
+static struct late_signal signal_later(int64_t ns, void (*handler)(int number))
 {
+	struct anyc_loop *loop = anyc_current_loop();
 	struct sigaction action = { .sa_handler = handler };
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1 };
 	struct itimerspec when = { .it_value = { ns / ANYC_SECOND, ns % ANYC_SECOND } };
-	timer_t timer;
+	struct late_signal late = { .token = loop != NULL ? anyc_loop_token(loop) : NULL };
 
 	sigemptyset(&action.sa_mask);
 	CHECK_INT(sigaction(SIGUSR1, &action, NULL), ==, 0);
 	event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-	CHECK_INT(timer_create(CLOCK_MONOTONIC, &event, &timer), ==, 0);
-	CHECK_INT(timer_settime(timer, 0, &when, NULL), ==, 0);
-	return timer;
+	CHECK_INT(timer_create(CLOCK_MONOTONIC, &event, &late.timer), ==, 0);
+	CHECK_INT(timer_settime(late.timer, 0, &when, NULL), ==, 0);
+	return late;
+}
+
+static void signal_done(struct late_signal *late)
+{
+	timer_delete(late->timer);
+	anyc_token_unref(late->token);
 }
 
 /* All tasks of the loop; in a plain thread the outermost open scope. */
 ANYC_TEST(signal, r43_cancelling_from_a_signal)
 {
-	timer_t timer = signal_later(MS(5), cancel_from_handler);
+	struct late_signal late = signal_later(MS(5), cancel_from_handler);
 	struct anyc_group g;
 	int64_t start = clock_now();
 	int rc;
@@ -48,17 +61,17 @@ ANYC_TEST(signal, r43_cancelling_from_a_signal)
 	rc = anyc_group_leave(&g, rc);
 	CHECK_RC(rc, ANYC_ECANCELED);
 	CHECK(anyc_has_pending_cancellation());
-	timer_delete(timer);
+	signal_done(&late);
 }
 
 static int wait_for_the_signal(void *arg)
 {
-	timer_t timer = signal_later(MS(20), cancel_from_handler);
+	struct late_signal late = signal_later(MS(20), cancel_from_handler);
 	int64_t *took = arg, start = clock_now();
 	int rc = anyc_sleep(60 * ANYC_SECOND);
 
 	*took = clock_now() - start;
-	timer_delete(timer);
+	signal_done(&late);
 	return rc;
 }
 
@@ -75,15 +88,15 @@ ANYC_TEST_MAIN(signal, r43_a_run_ends_by_a_signal, ANYC_ROWS_LOOP)
 ANYC_TEST_MAIN(signal, r43_the_wait_of_a_plain_thread, "none")
 {
 	struct anyc_scope outer, inner;
-	timer_t timer;
+	struct late_signal late;
 
 	CHECK_OK(anyc_sleep(MS(1))); /* the thread has its root task now */
-	timer = signal_later(MS(5), cancel_from_handler);
+	late = signal_later(MS(5), cancel_from_handler);
 	CHECK_RC(anyc_sleep(60 * ANYC_SECOND), ANYC_ECANCELED);
 	CHECK_OK(anyc_checkpoint());
 	CHECK_OK(anyc_sleep(MS(1)));
-	timer_delete(timer);
-	timer = signal_later(MS(5), cancel_from_handler);
+	signal_done(&late);
+	late = signal_later(MS(5), cancel_from_handler);
 	anyc_scope_enter(&outer, NULL);
 	anyc_scope_enter(&inner, NULL);
 	CHECK_RC(anyc_sleep(60 * ANYC_SECOND), ANYC_ECANCELED);
@@ -91,7 +104,7 @@ ANYC_TEST_MAIN(signal, r43_the_wait_of_a_plain_thread, "none")
 	CHECK(!anyc_scope_cancel_called(&inner));
 	CHECK_OK(anyc_scope_leave(&outer, ANYC_ECANCELED));
 	CHECK(anyc_scope_cancelled_caught(&outer));
-	timer_delete(timer);
+	signal_done(&late);
 }
 
 /* A thread that has never heard of anyc. */

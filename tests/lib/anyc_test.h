@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ANYC_TEST: one test body, run once on every row: "libuv", "libevent", "libev" (a native loop
- * that the test makes and runs), "anyc" (anyc_run() without a native loop) and "none" (called
- * from a plain thread's main).  The body runs in a task, and nothing may be left behind.
+ * that the test makes and runs), "anyc" (anyc_run() without a native loop), "none" (called from a
+ * plain thread's main) and "sim" (a virtual clock, and the kernel's network).  The body runs in a
+ * task, and nothing may be left behind.
  *
  *	ANYC_TEST(scope, b020_cancelled_before_entry, .deadline = 20)
  *	{
@@ -43,8 +44,8 @@
 
 #define ANYC_TEST_SLOTS 8
 #define ANYC_ROWS_NATIVE "libuv,libevent,libev"
-#define ANYC_ROWS_LOOP "libuv,libevent,libev,anyc" /* a loop runs the tasks */
-#define ANYC_ROWS_ALL "libuv,libevent,libev,anyc,none"
+#define ANYC_ROWS_LOOP "libuv,libevent,libev,anyc,sim" /* a loop runs the tasks */
+#define ANYC_ROWS_ALL "libuv,libevent,libev,anyc,none,sim"
 
 struct anyc_test {
 	const char *suite, *name, *file;

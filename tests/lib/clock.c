@@ -3,6 +3,8 @@
 #include "anyc_test.h"
 #include "clock.h"
 
+#include <anyc/sim.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t read_clock(clockid_t id)
@@ -15,7 +17,7 @@ static int64_t read_clock(clockid_t id)
 
 int64_t clock_now(void)
 {
-	return read_clock(CLOCK_MONOTONIC);
+	return anyc_now();
 }
 
 int64_t clock_cpu(void)
@@ -25,8 +27,11 @@ int64_t clock_cpu(void)
 
 void clock_spin(int64_t ns)
 {
+	struct anyc_loop *loop = anyc_current_loop();
 	int64_t end = clock_now() + ns;
 
+	if (loop != NULL && strcmp(anyc_loop_library(loop), "sim") == 0)
+		CHECK_OK(anyc_sim_advance(anyc_loop_native(loop), ns));
 	while (clock_now() < end)
 		;
 }

@@ -12,11 +12,11 @@
 
 #define MS(n) ((int64_t)(n) * ANYC_MILLISECOND)
 
-/* CLOCK_MONOTONIC. */
+/* The clock of the loop that runs the caller: CLOCK_MONOTONIC, but on a sim. */
 int64_t clock_now(void);
 /* CPU time of this process, user and system. */
 int64_t clock_cpu(void);
-/* Works without waiting until ns have passed. */
+/* Works without waiting until ns have passed; on a sim, makes them pass. */
 void clock_spin(int64_t ns);
 void clock_check_(const char *file, unsigned line, int64_t since, int64_t least, int64_t most);
 /* Since `since` at least `least` have passed, and not much more than `most`. */

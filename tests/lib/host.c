@@ -23,7 +23,7 @@
 static const struct host_row rows[] = {
 	{ "libuv", IF_UV(&host_uv) }, { "libevent", IF_EVENT(&host_event) },
 	{ "libev", IF_EV(&host_ev) }, { "anyc", &host_alone },
-	{ "none", &host_none },
+	{ "none", &host_none }, { "sim", &host_sim },
 };
 
 const struct host_row *host_row(unsigned i)

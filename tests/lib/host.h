@@ -77,6 +77,7 @@ int host_run_task(struct host *h, const char *row, anyc_task_fn *fn, void *arg, 
 /* From a task of the host: fn runs in a native callback, and this task waits until it has. */
 void host_call(struct host *h, host_fn *fn, void *arg);
 
-extern const struct host_ops host_uv, host_event, host_ev, host_alone, host_none;
+extern const struct host_ops host_uv, host_event, host_ev, host_alone, host_none,
+	host_sim;
 
 #endif

@@ -1106,16 +1106,16 @@ static int add(const struct anyc_backend *b)
 
 Test(module, known_names_in_order)
 {
-	static const char *const names[] = {"anyc", "libuv", "libevent", "libev"};
+	static const char *const names[] = {"anyc", "libuv", "libevent", "libev", "sim"};
 	size_t i;
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 5; i++)
 		cr_assert_str_eq(anyc__module_known(i), names[i]);
-	cr_assert_null(anyc__module_known(4));
+	cr_assert_null(anyc__module_known(5));
 	cr_assert_null(anyc__module_known(1000));
 	cr_assert_eq(add(&good), 0);
-	cr_assert_str_eq(anyc__module_known(4), "libown");
-	cr_assert_null(anyc__module_known(5));
+	cr_assert_str_eq(anyc__module_known(5), "libown");
+	cr_assert_null(anyc__module_known(6));
 }
 
 Test(module, anyc_is_the_engine_alone)
@@ -1135,7 +1135,7 @@ Test(module, unknown_names_are_answered_with_the_known_ones)
 		cr_expect_null(backend);
 	}
 	cr_expect_str_eq(why, "no backend is called 'asyncio'; known are: anyc, libuv, libevent, "
-			 "libev");
+			 "libev, sim");
 	cr_expect_eq(get(NULL), ANYC_ENOBACKEND);
 	cr_expect_eq(anyc__module_get("x", &backend, tiny, sizeof tiny), ANYC_ENOBACKEND);
 	cr_expect_str_eq(tiny, "no backend ");
@@ -1162,7 +1162,7 @@ Test(module, registering)
 	b.name = NULL;
 	cr_assert_eq(add(&b), ANYC_EINVAL);
 	cr_assert_eq(add(NULL), ANYC_EINVAL);
-	cr_assert_null(anyc__module_known(5));
+	cr_assert_null(anyc__module_known(6));
 }
 
 Test(module, registering_checks_the_table)
@@ -1208,8 +1208,8 @@ Test(module, sixteen_can_be_registered)
 		b[i].name = name[i];
 		cr_assert_eq(add(&b[i]), i < 16 ? 0 : ANYC_EOVERFLOW);
 	}
-	cr_assert_str_eq(anyc__module_known(19), "lib15");
-	cr_assert_null(anyc__module_known(20));
+	cr_assert_str_eq(anyc__module_known(20), "lib15");
+	cr_assert_null(anyc__module_known(21));
 }
 
 /* A directory that holds the helper (or other bytes) as libuv's module. */

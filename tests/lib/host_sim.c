@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* A sim as a host: virtual clock, the kernel's network. */
+#include "anyc_test.h"
+
+#include <anyc/sim.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static int sim_host_make(struct host *h)
+{
+	struct anyc_sim *sim;
+	int rc = anyc_sim_create(&sim, NULL);
+
+	h->native = sim;
+	return rc;
+}
+
+/* Ends when nothing goes on: what tasks wait for may come from the test. */
+static void sim_host_run(struct host *h)
+{
+	ANYC_IGNORE(anyc_sim_run(h->native));
+}
+
+static void sim_host_stop(struct host *h)
+{
+	anyc_sim_stop(h->native);
+}
+
+static int sim_host_destroy(struct host *h)
+{
+	anyc_sim_free(h->native);
+	h->native = NULL;
+	return 0;
+}
+
+static int sim_host_soon(struct host *h, host_fn *fn, void *arg)
+{
+	return anyc_sim_at(h->native, anyc_sim_now(h->native), fn, arg);
+}
+
+const struct host_ops host_sim = {
+	.row = "sim",
+	.library = "sim",
+	.make = sim_host_make,
+	.backend = anyc_sim_backend,
+	.run = sim_host_run,
+	.stop = sim_host_stop,
+	.destroy = sim_host_destroy,
+	.soon = sim_host_soon,
+};
