@@ -81,13 +81,20 @@ struct anyc_waiter_ {
 	struct anyc_waiter_ *next_, *prev_;
 	struct anyc_waiters_ *queue_; /* NULL once out of it */
 	struct anyc_task *task_;
-	void *data_; /* the owner's */
+	void *data_; /* of whoever's line it is */
+	/* The task that has what the line is for: its id, read when a task ends. */
+	const uint64_t *owner_;
+	struct anyc_waiter_ *next_owned_, *prev_owned_; /* in the engine's list of these */
 };
 /*
  * Waits at the end of the line; the error of a line that another engine uses is ANYC_ETHREAD.
  * what: for dumps.
  */
 int anyc__waiters_wait(struct anyc_waiters_ *q, struct anyc_task *t, void *data, const char *what);
+/* The same in a line for what the task *owner has: ANYC_EBROKEN when that task ends and has it
+ * still.  shielded: no cancellation ends the wait. */
+int anyc__waiters_wait_owned(struct anyc_waiters_ *q, struct anyc_task *t, const uint64_t *owner,
+			     bool shielded, const char *what);
 /* Takes the first out and makes it ready with a result; its task, or NULL for an empty line. */
 struct anyc_task *anyc__waiters_wake(struct anyc_waiters_ *q, int result);
 size_t anyc__waiters_count(const struct anyc_waiters_ *q);
@@ -95,6 +102,13 @@ static inline bool anyc__waiters_empty(const struct anyc_waiters_ *q)
 {
 	return q->first_ == NULL;
 }
+/* The task takes what others may wait for: *owner is its id, *engine its engine's.  Counted, to
+ * notice a task that ends with it. */
+void anyc__own(struct anyc_task *t, uint64_t *owner, uint64_t *engine);
+/* The current task gives it to the first in line, or *owner becomes 0. */
+void anyc__pass_on(struct anyc_waiters_ *q, uint64_t *owner);
+/* The task with this id has ended and had something still. */
+bool anyc__owner_has_ended(const struct anyc_task *t, uint64_t id);
 /* ANYC_ETHREAD, with its sentence, if another engine's tasks wait in it now; else 0. */
 int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what);
 

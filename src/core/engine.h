@@ -73,6 +73,7 @@ struct anyc_task {
 	uint64_t number; /* among the tasks its engine has made */
 	int32_t result;
 	bool started;
+	unsigned owned; /* what it has that others may wait for: locks */
 
 	struct anyc__stack *stack; /* NULL: a plain thread's root */
 	uintptr_t stack_low, stack_high;
@@ -185,6 +186,9 @@ struct anyc__engine {
 	struct anyc__fiber *leaving; /* the fiber that the last switch left; for ASan */
 	struct anyc__post *local_first, *local_last; /* callbacks to run in this turn */
 	struct anyc_waiters_ blocked; /* anyc_wait_all_blocked() */
+	struct anyc_waiter_ *owned_first; /* who waits for what a task has */
+	uint64_t *abandoners;             /* tasks that ended with something, by id; rare */
+	size_t abandoner_count;
 
 	struct anyc__timers timers;
 	struct anyc__fds fds;
@@ -276,6 +280,12 @@ void anyc__task_born(struct anyc_task *t);
 /* Initialises a record that has no stack of its own: a plain thread's root. */
 void anyc__task_init_root(struct anyc_task *t, struct anyc__engine *e);
 uint64_t anyc__new_id(void);
+
+/* ------------------------------------------------------------------------------- waiters.c */
+
+/* The task has ended and owns something still: who waits for it wakes. */
+void anyc__owner_ended(struct anyc_task *t);
+void anyc__owners_fini(struct anyc__engine *e);
 
 /* --------------------------------------------------------------------------------- group.c */
 

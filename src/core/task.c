@@ -146,6 +146,8 @@ static void end(struct anyc_task *t, int rc)
 	if (t->scope != &t->base)
 		anyc__panic("task '%s' ended inside a scope or group entered at %p; leave it first",
 			    t->name, t->scope->site_);
+	if (ANYC__UNLIKELY(t->owned != 0))
+		anyc__owner_ended(t);
 	cancelled = rc == ANYC_ECANCELED && t->base.effective_;
 	anyc__timer_unset(t->engine, &t->base.timer_);
 	anyc__group_forget(t);

@@ -550,5 +550,6 @@ void anyc__engine_fini(struct anyc__engine *e)
 	anyc__fds_fini(e);
 	anyc__poller_fini(e, forked);
 	anyc__free(e->timers.entry);
+	anyc__owners_fini(e);
 	anyc__stack_pool_fini(&e->stacks);
 }

@@ -7,6 +7,24 @@
  */
 #include "engine.h"
 
+static void owned_put_in(struct anyc__engine *e, struct anyc_waiter_ *w)
+{
+	w->next_owned_ = e->owned_first;
+	if (w->next_owned_ != NULL)
+		w->next_owned_->prev_owned_ = w;
+	e->owned_first = w;
+}
+
+static void owned_take_out(struct anyc_waiter_ *w)
+{
+	if (w->prev_owned_ != NULL)
+		w->prev_owned_->next_owned_ = w->next_owned_;
+	else
+		w->task_->engine->owned_first = w->next_owned_;
+	if (w->next_owned_ != NULL)
+		w->next_owned_->prev_owned_ = w->prev_owned_;
+}
+
 static void take_out(struct anyc_waiters_ *q, struct anyc_waiter_ *w)
 {
 	if (w->prev_ != NULL)
@@ -20,6 +38,8 @@ static void take_out(struct anyc_waiters_ *q, struct anyc_waiter_ *w)
 	w->queue_ = NULL;
 	if (q->first_ == NULL)
 		__atomic_store_n(&q->engine_, 0, __ATOMIC_RELAXED);
+	if (w->owner_ != NULL)
+		owned_take_out(w);
 }
 
 static void abort_wait(struct anyc_task *t, void *arg)
@@ -47,20 +67,43 @@ int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what)
 			    what);
 }
 
-int anyc__waiters_wait(struct anyc_waiters_ *q, struct anyc_task *t, void *data, const char *what)
+static int wait_in(struct anyc_waiters_ *q, struct anyc_waiter_ *w, bool shielded,
+		   const char *what)
 {
-	struct anyc_waiter_ w = {.task_ = t, .data_ = data, .queue_ = q, .prev_ = q->last_};
+	struct anyc_task *t = w->task_;
 	int rc = anyc__waiters_check(q, what);
 
 	if (rc != 0)
 		return rc;
 	__atomic_store_n(&q->engine_, t->engine->id, __ATOMIC_RELAXED);
+	w->queue_ = q;
+	w->prev_ = q->last_;
 	if (q->last_ != NULL)
-		q->last_->next_ = &w;
+		q->last_->next_ = w;
 	else
-		q->first_ = &w;
-	q->last_ = &w;
-	return anyc__park(t, abort_wait, &w, what);
+		q->first_ = w;
+	q->last_ = w;
+	if (w->owner_ != NULL)
+		owned_put_in(t->engine, w);
+	rc = anyc__park(t, shielded ? NULL : abort_wait, w, what);
+	if (ANYC__UNLIKELY(w->queue_ != NULL)) /* shielded, and nothing could wake it */
+		take_out(q, w);
+	return rc;
+}
+
+int anyc__waiters_wait(struct anyc_waiters_ *q, struct anyc_task *t, void *data, const char *what)
+{
+	struct anyc_waiter_ w = {.task_ = t, .data_ = data};
+
+	return wait_in(q, &w, false, what);
+}
+
+int anyc__waiters_wait_owned(struct anyc_waiters_ *q, struct anyc_task *t, const uint64_t *owner,
+			     bool shielded, const char *what)
+{
+	struct anyc_waiter_ w = {.task_ = t, .owner_ = owner};
+
+	return wait_in(q, &w, shielded, what);
 }
 
 struct anyc_task *anyc__waiters_wake(struct anyc_waiters_ *q, int result)
@@ -84,4 +127,75 @@ size_t anyc__waiters_count(const struct anyc_waiters_ *q)
 	for (w = q->first_; w != NULL; w = w->next_)
 		n++;
 	return n;
+}
+
+/* --------------------------------------------------------------------------------- owners */
+
+void anyc__own(struct anyc_task *t, uint64_t *owner, uint64_t *engine)
+{
+	*owner = t->id;
+	__atomic_store_n(engine, t->engine->id, __ATOMIC_RELAXED);
+	t->owned++;
+}
+
+void anyc__pass_on(struct anyc_waiters_ *q, uint64_t *owner)
+{
+	struct anyc_task *next = NULL;
+
+	anyc__thread.task->owned--;
+#ifndef PLANT_LOCK_BARGING
+	next = anyc__waiters_wake(q, 0);
+#else
+	anyc__waiters_wake(q, 0);
+#endif
+	*owner = next != NULL ? next->id : 0;
+	if (next != NULL)
+		next->owned++;
+}
+
+/* Without memory for it, who comes later waits in vain; who is in line is woken all the same. */
+static void remember(struct anyc__engine *e, uint64_t id)
+{
+	uint64_t *more = anyc__resize(e->abandoners, (e->abandoner_count + 1) * sizeof *more);
+
+	if (more == NULL)
+		return;
+	e->abandoners = more;
+	e->abandoners[e->abandoner_count++] = id;
+}
+
+void anyc__owner_ended(struct anyc_task *t)
+{
+	struct anyc_waiter_ *w, *next;
+	struct anyc_waiters_ *q;
+
+	anyc_report(ANYC_EMISUSE,
+		    "task '%s' ended and still holds %u lock%s, which nobody can have now: release "
+		    "on every path out",
+		    t->name, t->owned, t->owned == 1 ? "" : "s");
+	remember(t->engine, t->id);
+	for (w = t->engine->owned_first; w != NULL; w = next) {
+		next = w->next_owned_;
+		if (*w->owner_ != t->id)
+			continue;
+		for (q = w->queue_; anyc__waiters_wake(q, ANYC_EBROKEN) != NULL;)
+			;
+		next = t->engine->owned_first;
+	}
+}
+
+bool anyc__owner_has_ended(const struct anyc_task *t, uint64_t id)
+{
+	size_t i;
+
+	for (i = 0; i < t->engine->abandoner_count; i++) {
+		if (t->engine->abandoners[i] == id)
+			return true;
+	}
+	return false;
+}
+
+void anyc__owners_fini(struct anyc__engine *e)
+{
+	anyc__free(e->abandoners);
 }

@@ -23,7 +23,11 @@
 /* Objects that would let each call go through at once, or wait. */
 struct world {
 	struct anyc_event set;
-	struct anyc_lock lock;
+	struct anyc_lock lock, held;
+	struct anyc_condition condition;
+	struct anyc_semaphore semaphore;
+	struct anyc_limiter limiter;
+	struct anyc_future future;
 	struct anyc_handle ended;
 	struct anyc_listener *listener;
 	char port[16];
@@ -45,6 +49,12 @@ static int must_not_serve(void *arg, struct anyc_stream *stream)
 	FAIL("a connection was served");
 }
 
+static bool is_so(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
 /* ------------------------------------------------------------------------------- the calls */
 
 #define CALL(name, expression) \
@@ -62,6 +72,12 @@ CALL(sleep_forever, anyc_sleep_forever())
 CALL(join, anyc_join(&w->ended, NULL))
 CALL(event_wait, anyc_event_wait(&w->set))
 CALL(lock_acquire, anyc_lock_acquire(&w->lock))
+CALL(condition_wait, anyc_condition_wait(&w->condition, &w->held))
+CALL(condition_wait_for, anyc_condition_wait_for(&w->condition, &w->held, is_so, NULL))
+CALL(semaphore_acquire, anyc_semaphore_acquire(&w->semaphore))
+CALL(limiter_acquire, anyc_limiter_acquire(&w->limiter))
+CALL(limiter_acquire_for, anyc_limiter_acquire_for(&w->limiter, w))
+CALL(future_wait, anyc_future_wait(&w->future))
 CALL(signal_wait, anyc_signal_wait((const int[]){ SIGUSR2 }, 1))
 CALL(wait_all_blocked, anyc_wait_all_blocked())
 CALL(wait_readable, anyc_wait_readable(w->pipe[0]))
@@ -171,6 +187,12 @@ static const struct checkpoint {
 	{ "anyc_join", call_join, 0 },
 	{ "anyc_event_wait", call_event_wait, 0 },
 	{ "anyc_lock_acquire", call_lock_acquire, 0 },
+	{ "anyc_condition_wait", call_condition_wait, 0 },
+	{ "anyc_condition_wait_for", call_condition_wait_for, 0 },
+	{ "anyc_semaphore_acquire", call_semaphore_acquire, 0 },
+	{ "anyc_limiter_acquire", call_limiter_acquire, 0 },
+	{ "anyc_limiter_acquire_for", call_limiter_acquire_for, 0 },
+	{ "anyc_future_wait", call_future_wait, 0 },
 	{ "anyc_signal_wait", call_signal_wait, 0 },
 	{ "anyc_wait_all_blocked", call_wait_all_blocked, 0 },
 	{ "anyc_wait_readable", call_wait_readable, 0 },
@@ -303,6 +325,9 @@ static void make_world(struct world *w)
 
 	memset(w, 0, sizeof *w);
 	CHECK_OK(anyc_event_set(&w->set));
+	CHECK_OK(anyc_semaphore_init(&w->semaphore, 1, 1));
+	CHECK_OK(anyc_limiter_init(&w->limiter, 1));
+	CHECK_OK(anyc_future_set(&w->future, 1));
 	anyc_group_enter(&g, NULL);
 	CHECK_OK(anyc_spawn_opts(&g, count_up, &n, &options));
 	CHECK_OK(anyc_group_leave(&g, 0));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Events and locks: b044, b045, b078 to b082, b084, b086 of behaviours.md, rules 19 and 23. */
+/* Events: b044, b045, b086 of behaviours.md; rules 19 and 23 for all that synchronises. */
 #include "conform.h"
 
 #include <pthread.h>
@@ -89,179 +89,31 @@ ANYC_TEST(event, b086_a_cancelled_waiter_leaves_the_line)
 	CHECK_OK(w[2].rc);
 }
 
-/* ----------------------------------------------------------------------------------- locks */
-
-struct looper {
-	struct anyc_lock *lock;
-	char *log;
-	size_t *used;
-	char name;
-};
-
-static int lock_in_rounds(void *arg)
-{
-	const struct looper *l = arg;
-	int rc = 0;
-
-	for (int i = 0; i < 6 && rc == 0; i++) {
-		rc = anyc_lock_acquire(l->lock);
-		if (rc != 0)
-			return rc;
-		l->log[(*l->used)++] = l->name;
-		rc = anyc_checkpoint();
-		CHECK_OK(anyc_lock_release(l->lock));
-	}
-	return rc;
-}
-
-ANYC_TEST(event, b078_a_lock_goes_round)
-{
-	struct anyc_lock lock = { 0 };
-	struct looper l[3];
-	char log[32] = "";
-	size_t used = 0;
-	struct anyc_group g;
-
-	anyc_group_enter(&g, NULL);
-	for (int i = 0; i < 3; i++) {
-		l[i] = (struct looper){ &lock, log, &used, (char)('a' + i) };
-		CHECK_OK(anyc_spawn(&g, lock_in_rounds, &l[i]));
-	}
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_STR(log, "abcabcabcabcabcabc");
-	CHECK(!anyc_lock_is_held(&lock));
-}
-
-struct locker {
-	struct anyc_scope scope;
-	struct anyc_lock *lock;
-	struct anyc_event *release;
-	int rc, nowait;
-	bool owned;
-};
-
-static int take_lock(void *arg)
-{
-	struct locker *l = arg;
-	int rc;
-
-	anyc_scope_enter(&l->scope, NULL);
-	l->rc = anyc_lock_acquire(l->lock);
-	l->owned = l->rc == 0;
-	rc = l->rc;
-	if (l->owned) {
-		if (l->release != NULL)
-			rc = anyc_event_wait(l->release);
-		CHECK_OK(anyc_lock_release(l->lock));
-	}
-	return anyc_scope_leave(&l->scope, rc);
-}
-
-ANYC_TEST(event, b079_release_hands_over)
-{
-	struct anyc_lock lock = { 0 };
-	struct anyc_event release = { 0 };
-	struct locker l = { .lock = &lock, .release = &release, .rc = 1 };
-	struct anyc_group g;
-
-	CHECK_OK(anyc_lock_acquire(&lock));
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, take_lock, &l));
-	SETTLE();
-	CHECK_INT(l.rc, ==, 1);
-	CHECK_OK(anyc_lock_release(&lock));
-	CHECK(anyc_lock_is_held(&lock));
-	CHECK_RC(anyc_lock_acquire_nowait(&lock), ANYC_EWOULDBLOCK);
-	CHECK_RC(anyc_lock_release(&lock), ANYC_EMISUSE);
-	SETTLE();
-	CHECK(l.owned);
-	CHECK_OK(anyc_event_set(&release));
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_OK(anyc_lock_acquire_nowait(&lock));
-	CHECK_OK(anyc_lock_release(&lock));
-}
-
-static int release_foreign(void *arg)
-{
-	CHECK_RC(anyc_lock_release(arg), ANYC_EMISUSE);
-	CHECK_RC(anyc_lock_acquire_nowait(arg), ANYC_EWOULDBLOCK);
-	return 0;
-}
-
-ANYC_TEST(event, b080_misuse_of_a_lock)
-{
-	struct anyc_lock lock = { 0 };
-	struct anyc_group g;
-
-	CHECK_RC(anyc_lock_release(&lock), ANYC_EMISUSE);
-	CHECK_OK(anyc_lock_acquire(&lock));
-	CHECK_RC(anyc_lock_acquire(&lock), ANYC_EMISUSE);
-	CHECK_RC(anyc_lock_acquire_nowait(&lock), ANYC_EMISUSE);
-	CHECK_INT(reports(), ==, 3);
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, release_foreign, &lock));
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK(anyc_lock_is_held(&lock));
-	CHECK_OK(anyc_lock_release(&lock));
-	CHECK(!anyc_lock_is_held(&lock));
-}
-
-ANYC_TEST(event, b082_release_then_cancel)
-{
-	struct anyc_lock lock = { 0 };
-	struct locker l = { .lock = &lock, .rc = 1 }, second = { .lock = &lock, .rc = 1 };
-	struct anyc_group g;
-
-	CHECK_OK(anyc_lock_acquire(&lock));
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, take_lock, &l));
-	SETTLE();
-	CHECK_OK(anyc_lock_release(&lock));
-	CHECK_OK(anyc_scope_cancel(&l.scope, NULL));
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK(l.owned);
-	CHECK(!anyc_lock_is_held(&lock));
-	/* The other way round the lock goes to the next in line. */
-	CHECK_OK(anyc_lock_acquire(&lock));
-	l.rc = 1;
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, take_lock, &l));
-	CHECK_OK(anyc_spawn(&g, take_lock, &second));
-	SETTLE();
-	CHECK_OK(anyc_scope_cancel(&l.scope, NULL));
-	CHECK_OK(anyc_lock_release(&lock));
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_RC(l.rc, ANYC_ECANCELED);
-	CHECK_OK(second.rc);
-}
-
-ANYC_TEST(event, b084_an_uncontended_lock_yields)
-{
-	struct anyc_lock lock = { 0 };
-	struct anyc_group g;
-	bool ran = false;
-
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, set_flag, &ran));
-	CHECK_OK(anyc_lock_acquire_nowait(&lock));
-	CHECK(!ran);
-	CHECK_OK(anyc_lock_release(&lock));
-	CHECK_OK(anyc_lock_acquire(&lock));
-	CHECK(ran);
-	CHECK_OK(anyc_lock_release(&lock));
-	CHECK_OK(anyc_group_leave(&g, 0));
-}
-
 /* ------------------------------------------------------------------------------------ rules */
 
 static struct anyc_event static_event;
 static struct anyc_lock static_lock;
+static struct anyc_condition static_condition;
+static struct anyc_semaphore static_semaphore, static_permit = ANYC_SEMAPHORE_INIT(1, 1);
+static struct anyc_limiter static_limiter = ANYC_LIMITER_INIT(1);
+static struct anyc_guard static_guard;
+static struct anyc_future static_future;
 
 static int use_statics(void *arg)
 {
 	(void)arg;
 	CHECK_OK(anyc_lock_acquire(&static_lock));
+	CHECK_OK(anyc_condition_notify(&static_condition, &static_lock, 1));
 	CHECK_OK(anyc_lock_release(&static_lock));
+	CHECK_OK(anyc_semaphore_acquire(&static_semaphore));
+	CHECK_OK(anyc_semaphore_release(&static_semaphore));
+	CHECK_OK(anyc_semaphore_acquire(&static_permit));
+	CHECK_OK(anyc_semaphore_release(&static_permit));
+	CHECK_OK(anyc_limiter_acquire(&static_limiter));
+	CHECK_OK(anyc_limiter_release(&static_limiter));
+	CHECK_OK(anyc_guard_enter(&static_guard, "using"));
+	CHECK_OK(anyc_guard_leave(&static_guard));
+	CHECK_OK(anyc_future_wait(&static_future));
 	return anyc_event_wait(&static_event);
 }
 
@@ -273,6 +125,8 @@ ANYC_TEST_MAIN(event, r19_statics_before_any_loop, ANYC_ROWS_ALL)
 	CHECK_OK(anyc_event_set(&static_event));
 	CHECK(anyc_event_is_set(&static_event));
 	CHECK(!anyc_lock_is_held(&static_lock));
+	CHECK_OK(anyc_semaphore_release(&static_semaphore));
+	CHECK_OK(anyc_future_set(&static_future, 1));
 	CHECK_OK(host_run_task(&h, anyc_test_row(), use_statics, NULL, "statics"));
 	/* And again on another loop: an idle object belongs to nobody. */
 	CHECK_OK(host_run_task(&h, anyc_test_row(), use_statics, NULL, "statics"));
@@ -330,4 +184,85 @@ ANYC_TEST(event, r23_another_thread_is_told)
 	CHECK_OK(f.acquire);
 	CHECK_RC(f.nowait, ANYC_EMISUSE);
 	CHECK_OK(f.release);
+}
+
+/* ------------------------------------------------------------------- the same for the others */
+
+struct others {
+	struct anyc_lock lock;
+	struct anyc_condition condition;
+	struct anyc_semaphore semaphore;
+	struct anyc_limiter limiter;
+	struct anyc_guard guard;
+	struct anyc_future future;
+};
+
+static int wait_for_condition(void *arg)
+{
+	struct others *o = arg;
+	int rc = anyc_lock_acquire(&o->lock);
+
+	if (rc == 0)
+		rc = anyc_condition_wait(&o->condition, &o->lock);
+	CHECK_OK(anyc_lock_release(&o->lock));
+	return rc;
+}
+
+static int wait_for_semaphore(void *arg)
+{
+	return anyc_semaphore_acquire(arg);
+}
+
+static int wait_for_future(void *arg)
+{
+	return anyc_future_wait(arg);
+}
+
+static void *use_others_from_thread(void *arg)
+{
+	struct others *o = arg;
+	struct anyc_lock own = { 0 };
+	int mine;
+
+	CHECK_OK(anyc_lock_acquire(&own));
+	CHECK_RC(anyc_condition_wait(&o->condition, &own), ANYC_ETHREAD);
+	CHECK_RC(anyc_condition_notify(&o->condition, &own, 1), ANYC_ETHREAD);
+	CHECK_OK(anyc_lock_release(&own));
+	CHECK_RC(anyc_semaphore_acquire(&o->semaphore), ANYC_ETHREAD);
+	CHECK_RC(anyc_semaphore_acquire_nowait(&o->semaphore), ANYC_ETHREAD);
+	CHECK_RC(anyc_semaphore_release(&o->semaphore), ANYC_ETHREAD);
+	CHECK_RC(anyc_limiter_acquire(&o->limiter), ANYC_ETHREAD);
+	CHECK_RC(anyc_limiter_acquire_for_nowait(&o->limiter, &mine), ANYC_ETHREAD);
+	CHECK_RC(anyc_limiter_release(&o->limiter), ANYC_ETHREAD);
+	CHECK_RC(anyc_limiter_set_total(&o->limiter, 5), ANYC_ETHREAD);
+	CHECK_RC(anyc_guard_enter(&o->guard, "using"), ANYC_ETHREAD);
+	CHECK_RC(anyc_guard_leave(&o->guard), ANYC_ETHREAD);
+	CHECK_RC(anyc_future_wait(&o->future), ANYC_ETHREAD);
+	CHECK_RC(anyc_future_set(&o->future, 1), ANYC_ETHREAD);
+	CHECK_RC(anyc_future_cancel(&o->future), ANYC_ETHREAD);
+	anyc_thread_done();
+	return NULL;
+}
+
+ANYC_TEST(event, r23_another_thread_is_told_by_each)
+{
+	struct others o = { .limiter = ANYC_LIMITER_INIT(1) };
+	struct anyc_group g;
+	pthread_t thread;
+
+	CHECK_OK(anyc_limiter_acquire(&o.limiter));
+	CHECK_OK(anyc_guard_enter(&o.guard, "using"));
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, wait_for_condition, &o));
+	CHECK_OK(anyc_spawn(&g, wait_for_semaphore, &o.semaphore));
+	CHECK_OK(anyc_spawn(&g, wait_for_future, &o.future));
+	SETTLE();
+	CHECK_INT(pthread_create(&thread, NULL, use_others_from_thread, &o), ==, 0);
+	CHECK_INT(pthread_join(thread, NULL), ==, 0);
+	CHECK_OK(anyc_group_cancel(&g, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_INT(anyc_limiter_total(&o.limiter), ==, 1);
+	CHECK_OK(anyc_limiter_release(&o.limiter));
+	CHECK_OK(anyc_guard_leave(&o.guard));
+	reports_forget();
 }
