@@ -12,6 +12,7 @@
 #include <anyc/task.h>
 #include <anyc/loop.h>
 #include <anyc/sync.h>
+#include <anyc/queue.h>
 #include <anyc/stream.h>
 #include <anyc/net.h>
 #include <anyc/signal.h>

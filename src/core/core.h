@@ -55,6 +55,8 @@ int anyc__enter_uncancelled(struct anyc_task **t);
 struct anyc_task *anyc__current(void);
 /* Lets the ready tasks run, counted against the budget; free when nobody is ready. */
 void anyc__yield(struct anyc_task *t);
+/* Only counts, and yields when the budget is spent: for "fast" calls, which the host survives. */
+void anyc__yield_if_spent(struct anyc_task *t);
 
 /* Bytes that a call has moved: large ones count against the budget like several small ones. */
 void anyc__charge(struct anyc_task *t, size_t bytes);
@@ -118,6 +120,8 @@ struct anyc__engine *anyc__task_engine(const struct anyc_task *t);
 /* The engine of the current task, or of the loop that this thread runs; NULL: none. */
 struct anyc__engine *anyc__current_engine(void);
 uint64_t anyc__engine_id(const struct anyc__engine *e); /* never reused; atomic to read */
+uint64_t anyc__task_engine_id(const struct anyc_task *t);
+bool anyc__engine_lives(uint64_t id); /* any thread */
 uint64_t anyc__task_id(const struct anyc_task *t);
 const char *anyc__task_name(const struct anyc_task *t);
 int64_t anyc__now(const struct anyc__engine *e);

@@ -222,6 +222,8 @@ void anyc__turn(struct anyc__engine *e, unsigned why);
 void anyc__ready(struct anyc_task *t);
 /* Leaves the running task for the next ready one, or for the turn's own stack. */
 void anyc__switch_away(struct anyc_task *t);
+/* The same for a task that was parked; what woke it. */
+int anyc__switch_parked(struct anyc_task *t);
 /* The same for good, from a task that has ended; its stack is recycled. */
 _Noreturn void anyc__switch_last(struct anyc_task *t);
 /* The first function on a task's stack. */

@@ -262,9 +262,7 @@ int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char
 	t->abort_arg = arg;
 	t->waits_for = what;
 	t->state = ANYC__PARKED;
-	anyc__switch_away(t);
-	t->waits_for = NULL;
-	return t->wake;
+	return anyc__switch_parked(t);
 }
 
 void anyc__unpark(struct anyc_task *t, int result)
@@ -408,6 +406,11 @@ struct anyc__engine *anyc__task_engine(const struct anyc_task *t)
 uint64_t anyc__engine_id(const struct anyc__engine *e)
 {
 	return e->id;
+}
+
+uint64_t anyc__task_engine_id(const struct anyc_task *t)
+{
+	return t->engine->id;
 }
 
 uint64_t anyc__task_id(const struct anyc_task *t)

@@ -28,6 +28,8 @@ struct world {
 	struct anyc_semaphore semaphore;
 	struct anyc_limiter limiter;
 	struct anyc_future future;
+	struct anyc_sender sender; /* an item is in the queue, and there is room for others */
+	struct anyc_receiver receiver;
 	struct anyc_handle ended;
 	struct anyc_listener *listener;
 	char port[16];
@@ -78,6 +80,9 @@ CALL(semaphore_acquire, anyc_semaphore_acquire(&w->semaphore))
 CALL(limiter_acquire, anyc_limiter_acquire(&w->limiter))
 CALL(limiter_acquire_for, anyc_limiter_acquire_for(&w->limiter, w))
 CALL(future_wait, anyc_future_wait(&w->future))
+CALL(queue_send, anyc_queue_send(&w->sender, "x"))
+CALL(queue_receive, anyc_queue_receive(&w->receiver, (char[1]){ 0 }))
+CALL(queue_receive_many, anyc_queue_receive_many(&w->receiver, (char[2]){ 0 }, 2))
 CALL(signal_wait, anyc_signal_wait((const int[]){ SIGUSR2 }, 1))
 CALL(wait_all_blocked, anyc_wait_all_blocked())
 CALL(wait_readable, anyc_wait_readable(w->pipe[0]))
@@ -193,6 +198,9 @@ static const struct checkpoint {
 	{ "anyc_limiter_acquire", call_limiter_acquire, 0 },
 	{ "anyc_limiter_acquire_for", call_limiter_acquire_for, 0 },
 	{ "anyc_future_wait", call_future_wait, 0 },
+	{ "anyc_queue_send", call_queue_send, 0 },
+	{ "anyc_queue_receive", call_queue_receive, 0 },
+	{ "anyc_queue_receive_many", call_queue_receive_many, 0 },
 	{ "anyc_signal_wait", call_signal_wait, 0 },
 	{ "anyc_wait_all_blocked", call_wait_all_blocked, 0 },
 	{ "anyc_wait_readable", call_wait_readable, 0 },
@@ -328,6 +336,8 @@ static void make_world(struct world *w)
 	CHECK_OK(anyc_semaphore_init(&w->semaphore, 1, 1));
 	CHECK_OK(anyc_limiter_init(&w->limiter, 1));
 	CHECK_OK(anyc_future_set(&w->future, 1));
+	CHECK_OK(anyc_queue_open(&w->sender, &w->receiver, 1, 4, NULL));
+	CHECK_OK(anyc_queue_send_nowait(&w->sender, "q"));
 	anyc_group_enter(&g, NULL);
 	CHECK_OK(anyc_spawn_opts(&g, count_up, &n, &options));
 	CHECK_OK(anyc_group_leave(&g, 0));
@@ -340,6 +350,8 @@ static void make_world(struct world *w)
 static void end_world(struct world *w)
 {
 	end_tls(w);
+	anyc_sender_close(&w->sender);
+	anyc_receiver_close(&w->receiver);
 	anyc_reader_free(&w->reader);
 	anyc_stream_free(w->near);
 	anyc_stream_free(w->far);
@@ -351,9 +363,12 @@ static void end_world(struct world *w)
 /* Nothing was taken, sent or begun. */
 static void check_untouched(struct world *w)
 {
+	struct anyc_queue_stats stats;
 	char buf[16];
 
 	CHECK(!anyc_lock_is_held(&w->lock));
+	CHECK_OK(anyc_sender_stats(&stats, &w->sender));
+	CHECK_INT(stats.used, ==, 1);
 	CHECK_INT(anyc_stream_receive(w->near, buf, sizeof buf), ==, 5);
 	CHECK_OK(anyc_stream_send(w->near, "end", 3));
 	CHECK_INT(anyc_stream_receive(w->far, buf, sizeof buf), ==, 3);
