@@ -736,6 +736,7 @@ static int receive_many(void *arg)
 ANYC_TEST(queue, b100_many_waits_for_the_first)
 {
 	struct ends e;
+	struct anyc_receiver clone;
 	struct many m = { .receiver = &e.receiver };
 	struct anyc_group g;
 
@@ -752,15 +753,19 @@ ANYC_TEST(queue, b100_many_waits_for_the_first)
 	for (int i = 0; i < 3; i++)
 		CHECK_INT(m.items[i], ==, i);
 	/* But not, once its end was closed: it has the one that it was given. */
+	CHECK_OK(anyc_receiver_clone(&clone, &e.receiver));
 	anyc_group_enter(&g, NULL);
 	CHECK_OK(anyc_spawn(&g, receive_many, &m));
 	SETTLE();
 	for (int i = 0; i < 3; i++)
 		CHECK_OK(send_now(&e, 7 + i));
-	close_ends(&e);
+	CHECK_OK(anyc_receiver_close(&e.receiver));
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_INT(m.rc, ==, 1);
 	CHECK_INT(m.items[0], ==, 7);
+	CHECK_INT(stats_of(&e).used, ==, 2);
+	CHECK_OK(anyc_receiver_close(&clone));
+	close_ends(&e);
 	/* Closed while it waits, and at the end. */
 	open_ends(&e, 4);
 	anyc_group_enter(&g, NULL);

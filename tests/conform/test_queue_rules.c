@@ -347,8 +347,8 @@ static int shift(int *array, int *n, int at)
 {
 	int first = array[at];
 
-	memmove(array + at, array + at + 1, (size_t)(*n - at - 1) * sizeof *array);
-	--*n;
+	for (--*n; at < *n; at++)
+		array[at] = array[at + 1];
 	return first;
 }
 
