@@ -206,9 +206,10 @@ static inline int enter_uncancelled(struct anyc_task **out, const void *frame)
 
 	if (ANYC__UNLIKELY(t == NULL || t->engine->gone ||
 			   t->engine->fork_generation != anyc__fork_generation())) {
-		rc = enter_slow(&t);
+		rc = enter_slow(out);
 		if (rc != 0)
 			return rc;
+		t = *out;
 	}
 	if (ANYC__UNLIKELY(!anyc__scope_is_sound(t, frame)))
 		anyc__scope_unsound(t);

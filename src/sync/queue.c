@@ -61,14 +61,15 @@ static int grow(struct anyc_queue_ *q)
 /* --------------------------------------------------------------------------------- waiting */
 
 /* How calls that may wait begin: without effect. */
-static inline int begin(struct anyc_task **t, const struct anyc_queue_end_ *end, bool argument,
-			const char *name)
+static inline int begin(struct anyc_task **t, uint64_t *engine, const struct anyc_queue_end_ *end,
+			bool argument, const char *name)
 {
 	int rc = anyc__enter(t);
 
 	if (rc != 0)
 		return rc;
-	return anyc__queue_check(end, argument, anyc__task_engine_id(*t), name);
+	*engine = anyc__task_engine_id(*t);
+	return anyc__queue_check(end, argument, *engine, name);
 }
 
 /* How they end without having waited: much counts against the turn's budget like many calls. */
@@ -125,8 +126,8 @@ static inline void delist(struct anyc_queue_call_ *c)
  * right after a switch is mispredicted.
  */
 static inline __attribute__((always_inline)) int
-wait_in_line(struct anyc_task *t, struct anyc_queue_end_ *end, struct anyc__queue_line *line,
-	     void *item, const char *what, bool *open)
+wait_in_line(struct anyc_task *t, uint64_t engine, struct anyc_queue_end_ *end,
+	     struct anyc__queue_line *line, void *item, const char *what, bool *open)
 {
 	struct anyc_queue_call_ c;
 	int rc;
@@ -136,7 +137,7 @@ wait_in_line(struct anyc_task *t, struct anyc_queue_end_ *end, struct anyc__queu
 	c.item = item;
 	line_up(line, &c);
 	enlist(end, &c);
-	anyc__queue_own(c.queue, anyc__task_engine_id(t));
+	anyc__queue_own(c.queue, engine);
 	rc = anyc__park(t, abort_call, &c, what);
 	if (c.end != NULL)
 		delist(&c);
@@ -147,7 +148,8 @@ wait_in_line(struct anyc_task *t, struct anyc_queue_end_ *end, struct anyc__queu
 
 /* --------------------------------------------------------------------------------- sending */
 
-static inline int try_send(struct anyc_queue_ *q, const void *item, uint64_t engine)
+static inline __attribute__((always_inline)) int
+try_send(struct anyc_queue_ *q, const void *item, uint64_t engine)
 {
 	struct anyc_queue_call_ *to = q->receiving.first;
 	int rc;
@@ -175,20 +177,21 @@ int anyc_queue_send(struct anyc_sender *sender, const void *item)
 	struct anyc_queue_end_ *end = ANYC__QUEUE_END(sender);
 	struct anyc_queue_ *q;
 	struct anyc_task *t;
-	int rc = begin(&t, end, item != NULL, name);
+	uint64_t engine;
+	int rc = begin(&t, &engine, end, item != NULL, name);
 
 	if (rc != 0)
 		return rc;
 	q = end->queue_;
-	rc = try_send(q, item, anyc__task_engine_id(t));
+	rc = try_send(q, item, engine);
 	if (rc == 0) {
 		be_fair(q, t, q->item_size);
 		return 0;
 	}
 	/* The item is only read, but a record has one pointer for either direction. */
 	if (rc == ANYC_EWOULDBLOCK)
-		rc = wait_in_line(t, end, &q->sending, (void *)(uintptr_t)item, "room in a queue",
-				  NULL);
+		rc = wait_in_line(t, engine, end, &q->sending, (void *)(uintptr_t)item,
+				  "room in a queue", NULL);
 	return rc == 0 ? 0 : anyc__queue_fail(rc, name);
 }
 
@@ -206,7 +209,8 @@ int anyc_queue_send_nowait(struct anyc_sender *sender, const void *item)
 
 /* ------------------------------------------------------------------------------- receiving */
 
-static inline int try_receive(struct anyc_queue_ *q, void *item)
+static inline __attribute__((always_inline)) int
+try_receive(struct anyc_queue_ *q, void *item)
 {
 	struct anyc_queue_call_ *from = q->sending.first;
 
@@ -233,7 +237,8 @@ int anyc_queue_receive(struct anyc_receiver *receiver, void *item)
 	struct anyc_queue_end_ *end = ANYC__QUEUE_END(receiver);
 	struct anyc_queue_ *q;
 	struct anyc_task *t;
-	int rc = begin(&t, end, item != NULL, name);
+	uint64_t engine;
+	int rc = begin(&t, &engine, end, item != NULL, name);
 
 	if (rc != 0)
 		return rc;
@@ -244,7 +249,7 @@ int anyc_queue_receive(struct anyc_receiver *receiver, void *item)
 		return 0;
 	}
 	if (rc == ANYC_EWOULDBLOCK)
-		rc = wait_in_line(t, end, &q->receiving, item, "an item in a queue", NULL);
+		rc = wait_in_line(t, engine, end, &q->receiving, item, "an item in a queue", NULL);
 	return rc == 0 ? 0 : anyc__queue_fail(rc, name);
 }
 
@@ -275,7 +280,8 @@ int anyc_queue_receive_many(struct anyc_receiver *receiver, void *items, size_t 
 	struct anyc_queue_end_ *end = ANYC__QUEUE_END(receiver);
 	struct anyc_queue_ *q;
 	struct anyc_task *t;
-	int n, rc = begin(&t, end, items != NULL && max != 0, name);
+	uint64_t engine;
+	int n, rc = begin(&t, &engine, end, items != NULL && max != 0, name);
 	bool open;
 
 	if (rc != 0)
@@ -288,7 +294,7 @@ int anyc_queue_receive_many(struct anyc_receiver *receiver, void *items, size_t 
 	}
 	if (q->senders == 0)
 		return ANYC_EEOF;
-	rc = wait_in_line(t, end, &q->receiving, items, "items in a queue", &open);
+	rc = wait_in_line(t, engine, end, &q->receiving, items, "items in a queue", &open);
 	if (rc != 0)
 		return anyc__queue_fail(rc, name);
 	/* More may have come since this task was woken with the first. */
