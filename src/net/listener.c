@@ -105,6 +105,8 @@ int anyc_listener_attribute(struct anyc_listener *l, const struct anyc_attribute
 				 attribute->name);
 	l->inside_++;
 	rc = l->ops_->attribute(l, attribute, out);
+	if (rc != 0)
+		memset(out, 0, size); /* whatever the getter has left there */
 	leave(l);
 	return rc;
 }

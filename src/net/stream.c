@@ -413,6 +413,8 @@ int anyc_stream_attribute(struct anyc_stream *s, const struct anyc_attribute *at
 				 attribute->name);
 	s->inside_++;
 	rc = s->ops_->attribute(s, attribute, out);
+	if (rc != 0)
+		memset(out, 0, size); /* whatever the getter has left there */
 	leave(s);
 	return rc;
 }
