@@ -10,7 +10,9 @@
 #include <anyc/memory.h>
 #include <anyc/scope.h>
 #include <anyc/task.h>
+#include <anyc/local.h>
 #include <anyc/loop.h>
+#include <anyc/inspect.h>
 #include <anyc/sync.h>
 #include <anyc/queue.h>
 #include <anyc/stream.h>

@@ -66,6 +66,7 @@ ANYC_API const char *anyc_err_name(int rc);
  * What happened, in one sentence: "connect 127.0.0.1:81: connection refused (2 addresses tried)".
  * The sentence that the current task (outside tasks: this thread) stored last, if it was stored
  * for rc; otherwise anyc_strerror(rc).  Valid until the task's next failing call.
+ * Of ANYC_ECANCELED it is why, while the task is cancelled: "cancelled by task 'ui': closed".
  * close, free, leave, cancel and release never change it, nor errno.
  */
 ANYC_API const char *anyc_error_detail(int rc);

@@ -59,7 +59,7 @@ struct anyc_group {
 	struct anyc_group_errors_ *errors_;
 	int32_t first_error_;
 	uint8_t state_;
-	bool keep_going_;
+	uint8_t on_error_;
 	bool host_waits_;
 	bool task_cancelled_; /* a task was cancelled from outside the group */
 	void *reserved_[4];
@@ -102,9 +102,14 @@ ANYC_API struct anyc_scope *anyc_group_scope(struct anyc_group *g);
 /* Tasks in the group now. */
 ANYC_API size_t anyc_group_size(const struct anyc_group *g);
 
-/* One entry of a group's list of errors.  The strings belong to the list. */
+/*
+ * One entry of a group's list of errors.  The strings belong to the list.  The error of a task that
+ * passed on what an inner group's leave returned stands there as that group's whole list: task and
+ * id are those of the task that failed, path leads to it from the outer group, "sync/fetch".
+ */
 struct anyc_group_error {
 	const char *task; /* the task's name */
+	const char *path; /* and those of the tasks around it in this group; or just its own */
 	const char *detail;
 	uint64_t id; /* the task's */
 	int rc;
@@ -171,7 +176,8 @@ ANYC_API uint64_t anyc_handle_id(const struct anyc_handle *h);
 /* ---------------------------------------------------------------------------------- spawn */
 
 struct anyc_spawn_options {
-	const char *name; /* NULL: the function's.  Must outlive the task and its handle */
+	/* NULL: the function's.  Must outlive the task, its handle, and the scopes it cancels. */
+	const char *name;
 	size_t stack_size;          /* bytes of address space, guard included; 0: 256 KiB */
 	struct anyc_handle *handle; /* filled in, or NULL */
 	const void *copy;           /* the task's argument becomes a private copy of these bytes, */
@@ -228,11 +234,88 @@ ANYC_API ANYC_MUST_CHECK int anyc_start_named(struct anyc_group *g, anyc_task_fn
  */
 ANYC_API int anyc_started(intptr_t value);
 
+/* ------------------------------------------------------------------------- many calls at once */
+
+/*
+ * A function to call in a task of its own, and what became of it.
+ *
+ *	struct anyc_call calls[] = {ANYC_CALL(ask, &left), ANYC_CALL(ask, &right)};
+ *
+ *	return anyc_gather(calls, 2, NULL);
+ */
+struct anyc_call {
+	anyc_task_fn *fn;
+	void *arg;
+	const char *name; /* the task's; NULL: "call" */
+	int32_t rc;       /* out: its result; ANYC_ETASKCANCELED: cancelled, or not begun */
+	int32_t pad_;
+	void *reserved_;
+};
+#define ANYC_CALL(fn, arg) {(fn), (arg), #fn, 0, 0, NULL}
+
+/* options may be NULL. */
+struct anyc_gather_options {
+	size_t limit;      /* so many run at once at the most; 0: all */
+	size_t stack_size; /* of each, as in anyc_spawn_options */
+	void *reserved_[2];
+};
+
+/*
+ * Makes all calls at once and waits for them; their results are in calls[i].rc.  The first that
+ * fails cancels the rest, and its error is returned when all have ended; else 0, also for no calls
+ * at all.  Allocates nothing but the tasks' stacks.
+ *   checkpoint  yes         cancelled  the calls are cancelled, and waited for
+ *   errors  that of the first to fail, ANYC_ECANCELED; ANYC_EINVAL: nothing was called; -ENOMEM
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_gather_sized(struct anyc_call *calls, size_t count,
+					       const struct anyc_gather_options *options,
+					       size_t size);
+ANYC_INLINE ANYC_MUST_CHECK int anyc_gather(struct anyc_call *calls, size_t count,
+					    const struct anyc_gather_options *options)
+{
+	return anyc_gather_sized(calls, count, options, sizeof *options);
+}
+
+/*
+ * The same for one function and an array: fn(&items[i]) in a task for each of count items of
+ * item_size bytes.  The results go to results[i], in the order of the items; results may be NULL.
+ *   checkpoint  yes         cancelled  the calls are cancelled, and waited for
+ *   errors  as anyc_gather
+ */
+#define anyc_map(results, fn, items, count, item_size, options) \
+	anyc_map_named((results), (fn), (items), (count), (item_size), (options), \
+		       sizeof(struct anyc_gather_options), #fn)
+ANYC_API ANYC_MUST_CHECK int anyc_map_named(int *results, anyc_task_fn *fn, void *items,
+					    size_t count, size_t item_size,
+					    const struct anyc_gather_options *options, size_t size,
+					    const char *name);
+
+/*
+ * Makes all calls at once; the first that succeeds, with 0 or more, wins: the rest are cancelled
+ * and waited for, and its result is returned, whatever was cancelled meanwhile.  *winner (may be
+ * NULL) is its index.  If all fail the first error is returned.
+ *   checkpoint  yes         cancelled  no call has succeeded; all were cancelled, and waited for
+ *   errors  that of the first to fail, ANYC_ECANCELED; ANYC_EINVAL (no calls): nothing was called
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_race_sized(size_t *winner, struct anyc_call *calls, size_t count,
+					     const struct anyc_gather_options *options,
+					     size_t size);
+ANYC_INLINE ANYC_MUST_CHECK int anyc_race(size_t *winner, struct anyc_call *calls, size_t count,
+					  const struct anyc_gather_options *options)
+{
+	return anyc_race_sized(winner, calls, count, options, sizeof *options);
+}
+
 /* ------------------------------------------------------------------------- the current task */
 
 /* The current task's name and id (never reused); outside tasks NULL and 0. */
 ANYC_API const char *anyc_task_name(void);
 ANYC_API uint64_t anyc_task_id(void);
+/*
+ * The id of the task that waits for it: its group's host, or, until it has called anyc_started(),
+ * the one that started it.  0 for a root task and outside tasks.
+ */
+ANYC_API uint64_t anyc_task_parent_id(void);
 /* The next checkpoint would return ANYC_ECANCELED. */
 ANYC_API bool anyc_has_pending_cancellation(void);
 

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include <anyc/backend.h>
+#include <anyc/inspect.h>
 #include <anyc/loop.h>
 #include <anyc/scope.h>
 
@@ -53,6 +54,7 @@ struct anyc_task {
 	anyc__abort_fn *abort;    /* while parked; NULL: cannot be cancelled */
 	void *abort_arg;
 	const char *waits_for;    /* while parked */
+	int64_t since;            /* while parked: since when, if ANYC__PROBE_CLOCK; 0: not known */
 	struct anyc_timer_ timer; /* park_until */
 
 	struct anyc_scope base;   /* the task's own scope, around its function */
@@ -66,6 +68,8 @@ struct anyc_task {
 	anyc_task_fn *fn;
 	void *arg;
 	void *copy; /* the private copy, or NULL */
+	void *site; /* where it was spawned */
+	struct anyc__locals *locals; /* local.c; NULL: none are set */
 	anyc_done_fn *on_done;
 	void *done_arg;
 	const char *name;
@@ -178,6 +182,8 @@ struct anyc__engine {
 	int budget;
 	unsigned turns;  /* under way */
 	unsigned probes; /* ANYC__PROBE_*; 0: nothing looks on or takes part */
+	bool in_probe;   /* code of the user's runs beside tasks: see inspect.c */
+	uint64_t switches, turn_count; /* so far */
 	uint64_t made;   /* tasks so far */
 	struct anyc__order order;
 	struct anyc__turn turn[ANYC__TURNS];
@@ -189,6 +195,9 @@ struct anyc__engine {
 	struct anyc_waiter_ *owned_first; /* who waits for what a task has */
 	uint64_t *abandoners;             /* tasks that ended with something, by id; rare */
 	size_t abandoner_count;
+	struct anyc_probes probe; /* the user's */
+	struct anyc_task *aside; /* the task that was running, while in_probe */
+	struct anyc__locals *runvars; /* local.c; NULL: none are set */
 
 	struct anyc__timers timers;
 	struct anyc__fds fds;
@@ -247,15 +256,28 @@ int anyc__run_outside(struct anyc_task *t, anyc_task_fn *fn, void *arg);
 
 /* --------------------------------------------------------------------------------- order.c */
 
+/*
+ * Bits of engine->probes, which lies beside the ready queue: a hook that is off costs its place
+ * one test of a word that is in the cache.
+ */
 #define ANYC__PROBE_SHUFFLE 1U /* ready tasks run in an order drawn by lot */
 #define ANYC__PROBE_OBSERVE 2U /* somebody is told which runs */
+#define ANYC__PROBE_ORDER 3U   /* these two: the turn picks each task that runs */
+/* inspect.c: those of struct anyc_probes that are set */
+#define ANYC__PROBE_SPAWNED 4U
+#define ANYC__PROBE_SCHEDULED 8U
+#define ANYC__PROBE_SUSPENDED 16U
+#define ANYC__PROBE_DONE 32U
+#define ANYC__PROBE_WAIT 64U   /* before_wait or after_wait */
+#define ANYC__PROBE_CLOCK 128U /* task->since is kept */
+#define ANYC__PROBE_USERS 252U /* all of struct anyc_probes */
 
 /* An engine begins: it takes part in what anyc_test_shuffle() has asked for. */
 void anyc__order_init(struct anyc__engine *e);
 /* 0: in the order in which they became ready. */
 void anyc__order_shuffle(struct anyc__engine *e, uint64_t seed);
 void anyc__order_observe(struct anyc__engine *e, anyc_observe_fn *fn, void *arg);
-/* Called only in an engine with probes: puts the task that runs next at the queue's head. */
+/* Called only with ANYC__PROBE_ORDER set: puts the task that runs next at the queue's head. */
 void anyc__order_next(struct anyc__engine *e);
 
 /* ---------------------------------------------------------------------------------- task.c */
@@ -271,6 +293,7 @@ struct anyc__task_spec {
 	const void *copy;
 	size_t copy_size;
 	bool fpenv, background;
+	void *site; /* the caller of the public function */
 };
 /* A task that is not linked anywhere yet and not ready.  ANYC_EINVAL, -ENOMEM. */
 int anyc__task_make(struct anyc_task **out, struct anyc__engine *e,
@@ -291,12 +314,78 @@ void anyc__owners_fini(struct anyc__engine *e);
 
 /* --------------------------------------------------------------------------------- group.c */
 
+/* group->state_.  LOST: left, and there was no memory for its list of errors. */
+enum anyc__group_state {
+	ANYC__GROUP_NONE,
+	ANYC__GROUP_OPEN,
+	ANYC__GROUP_LEFT,
+	ANYC__GROUP_LOST,
+	ANYC__GROUP_POISONED
+};
+/* group->on_error_: what a task's error does.  UNLISTED: nothing, its owner sees to it. */
+enum anyc__group_on_error {
+	ANYC__GROUP_CANCELS,
+	ANYC__GROUP_KEEPS_GOING,
+	ANYC__GROUP_UNLISTED
+};
+
 /* A task has ended with this result, its own scope's rule applied; wakes the host. */
 void anyc__group_task_ended(struct anyc_group *g, struct anyc_task *t, int rc);
 void anyc__group_add(struct anyc_group *g, struct anyc_task *t);
-/* Frees the error lists a task has kept. */
-void anyc__group_forget(struct anyc_task *t);
-/* --------------------------------------------------------------------------------- handle.c */
+/* Makes a task and links it into an open group, ready to run; the group is left alone. */
+int anyc__group_spawn(struct anyc_group *g, const struct anyc__task_spec *spec,
+		      struct anyc_handle *handle);
+
+/* -------------------------------------------------------------------------- group_errors.c */
+
+/* Lists an error of a task of the group, or of its host. */
+void anyc__errors_add(struct anyc_group *g, const struct anyc_task *t, int rc);
+/* Gives the list of a group that is left to its host task. */
+void anyc__errors_keep(struct anyc_group *g, struct anyc_task *host);
+/* Frees the list that a group at this address has left with the task. */
+void anyc__errors_drop(const struct anyc_group *g, struct anyc_task *host);
+/* Frees all lists that a task has kept. */
+void anyc__errors_forget(struct anyc_task *t);
+/* The group's first error is what its host, the current task, is about to return; `sentence`: it
+ * gets the sentence too. */
+void anyc__errors_tell(const struct anyc_group *g, struct anyc_task *host, bool sentence);
+
+/* --------------------------------------------------------------------------------- local.c */
+
+/* A new task has what its spawner, the current task, has, if both are of one engine. */
+void anyc__locals_inherit(struct anyc_task *t);
+/* The task has ended; destructors run outside of tasks. */
+void anyc__locals_end(struct anyc_task *t);
+/* The run has ended. */
+void anyc__runvars_end(struct anyc__engine *e);
+
+/* ------------------------------------------------------------------------------- inspect.c */
+
+/* The tasks of an engine, each before those in its groups; *depth counts from 0. */
+struct anyc_task *anyc__tasks_first(struct anyc__engine *e);
+struct anyc_task *anyc__tasks_next(const struct anyc_task *t, int *depth);
+/* The engine that a public function is to look at (loop NULL: the current one), or its error. */
+int anyc__inspected(struct anyc__engine **out, struct anyc_loop *loop, const char *what);
+/* Shows all tasks, outside of them; returns their number. */
+typedef void anyc__visit_fn(void *arg, const struct anyc_task *t,
+			    const struct anyc_task_info *info);
+int anyc__tasks_visit(struct anyc__engine *e, anyc__visit_fn *visit, void *arg);
+/* Calls the probe of one ANYC__PROBE_... bit that is set, outside of tasks. */
+void anyc__probe(struct anyc__engine *e, unsigned which, const struct anyc_task *t, int rc);
+void anyc__probe_wait(struct anyc__engine *e, bool before);
+/* ANYC_EMISUSE inside a probe. */
+int anyc__refuse_in_probe(const struct anyc__engine *e, const char *what);
+/* Runs code of the user's outside of tasks; restores what was. */
+struct anyc__aside {
+	struct anyc_task *task;
+	struct anyc__names *names;
+	struct anyc_task *aside;
+	bool in_probe;
+};
+void anyc__step_aside(struct anyc__engine *e, struct anyc__aside *was);
+void anyc__step_back(struct anyc__engine *e, const struct anyc__aside *was);
+
+/* -------------------------------------------------------------------------------- handle.c */
 
 /* The task has ended: its handle says so, and its joiners wake. */
 void anyc__handle_ended(struct anyc_handle *h, int rc, bool cancelled);
@@ -329,8 +418,9 @@ static inline bool anyc__scope_is_sound(const struct anyc_task *t, const void *f
 _Noreturn void anyc__scope_unsound(const struct anyc_task *t);
 /* Arms the deadline that a parking task has to fear.  -ENOMEM */
 int anyc__scope_arm(struct anyc_task *t);
-/* Calls fn for every task of the engine. */
-void anyc__each_task(struct anyc__engine *e, void (*fn)(struct anyc_task *t));
+/* The outermost scope whose cancellation reaches the task, or that a shield keeps off it; NULL:
+ * there is none. */
+const struct anyc_scope *anyc__scope_canceller(const struct anyc_task *t);
 /* Rule 2, without leaving: what the result of a body becomes. */
 int anyc__scope_resolve(struct anyc_scope *s, int rc);
 

@@ -131,6 +131,7 @@ void anyc__slot_copy(struct anyc__slot *to, const struct anyc__slot *from)
 	if (to == NULL || to == from)
 		return;
 	to->rc = from->rc;
+	to->origin = NULL;
 	if (from->rc == 0) /* nothing stored: the rest was never written */
 		return;
 	to->os_errno = from->os_errno;
@@ -146,6 +147,7 @@ static void store(int rc, int os_errno, const char *text)
 		return;
 	slot->rc = rc;
 	slot->os_errno = os_errno;
+	slot->origin = NULL;
 	memcpy(slot->text, text, length);
 	slot->text[length] = '\0';
 }
@@ -167,11 +169,39 @@ int anyc_fail(int rc, int os_errno, const char *format, ...)
 	return rc;
 }
 
-const char *anyc_error_detail(int rc)
+static const char *stored_detail(int rc)
 {
 	const struct anyc__slot *slot = slot_for(rc);
 
 	return slot != NULL && slot->text[0] != '\0' ? slot->text : anyc_strerror(rc);
+}
+
+/* Why the task is cancelled, made up when somebody asks: cancelling itself stays cheap. */
+static void tell_cancellation(const struct anyc_task *t)
+{
+	const struct anyc_scope *s = anyc__scope_canceller(t);
+	const char *reason, *who;
+
+	if (s == NULL)
+		return;
+	reason = s->reason_;
+	who = s->canceller_;
+	if (s->cause_ == ANYC_CAUSE_DEADLINE)
+		anyc_fail(ANYC_ECANCELED, 0, "cancelled: the deadline of a scope around passed");
+	else if (who != NULL)
+		anyc_fail(ANYC_ECANCELED, 0, "cancelled by task '%s'%s%s", who,
+			  reason != NULL ? ": " : "", reason != NULL ? reason : "");
+	else if (reason != NULL)
+		anyc_fail(ANYC_ECANCELED, 0, "cancelled: %s", reason);
+	else
+		anyc_fail(ANYC_ECANCELED, 0, "%s", anyc_strerror(ANYC_ECANCELED));
+}
+
+const char *anyc_error_detail(int rc)
+{
+	if (rc == ANYC_ECANCELED && anyc__thread.task != NULL)
+		tell_cancellation(anyc__thread.task);
+	return stored_detail(rc);
 }
 
 int anyc_error_errno(int rc)

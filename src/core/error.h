@@ -11,6 +11,7 @@
 struct anyc__slot {
 	int32_t rc; /* what it was stored for; 0: nothing */
 	int32_t os_errno;
+	const struct anyc_group_errors_ *origin; /* the list whose first error it is; or NULL */
 	char text[ANYC__SENTENCE];
 };
 /* The current task's slot, or the thread's; NULL if there is no memory for one. */

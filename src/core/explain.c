@@ -1,70 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 /* anyc_explain(): what was detected in this thread, and why; and the public calls of detection. */
-#include <stdio.h>
-
 #include "engine.h"
-
-struct text {
-	char *buf;
-	size_t size, length;
-};
-
-static void say(struct text *t, const char *format, ...) ANYC_PRINTF(2, 3);
-static void say(struct text *t, const char *format, ...)
-{
-	bool room = t->length < t->size;
-	va_list args;
-	int n;
-
-	va_start(args, format);
-	n = vsnprintf(room ? t->buf + t->length : NULL, room ? t->size - t->length : 0, format,
-		      args);
-	va_end(args);
-	if (n > 0)
-		t->length += (size_t)n;
-}
+#include "text.h"
 
 static void say_entry(void *arg, const struct anyc__entry *e)
 {
-	say(arg, "  attached: %s loop %p, native %p, %zu tasks\n", e->library, (void *)e->loop,
-	    e->native, e->loop->engine.tasks);
+	anyc__say(arg, "  attached: %s loop %p, native %p, %zu tasks\n", e->library,
+		  (void *)e->loop, e->native, e->loop->engine.tasks);
 }
 
-static void say_current(struct text *t)
+static void say_current(struct anyc__text *t)
 {
 	const struct anyc_task *task = anyc__current();
 	const char *name = anyc__current_name();
 	const struct anyc__entry *entry = anyc__current_entry();
 
-	say(t, "library: %s\n", name != NULL ? name : "none");
+	anyc__say(t, "library: %s\n", name != NULL ? name : "none");
 	if (task != NULL)
-		say(t, "  in task '%s' (%llu)%s\n", task->name, (unsigned long long)task->id,
-		    task->is_root_of_thread ? ", the root of a thread without a loop" : "");
+		anyc__say(t, "  in task '%s' (%llu)%s\n", task->name, (unsigned long long)task->id,
+			  task->is_root_of_thread ? ", the root of a thread without a loop" : "");
 	if (anyc__thread.frames != 0)
-		say(t, "  because a turn of it is under way (%u nested)\n", anyc__thread.frames);
+		anyc__say(t, "  because a turn of it is under way (%u nested)\n",
+			  anyc__thread.frames);
 	else if (entry != NULL)
-		say(t, "  because it is attached and bound to this thread\n");
+		anyc__say(t, "  because it is attached and bound to this thread\n");
 	else
-		say(t, "  because no loop is attached in this thread\n");
+		anyc__say(t, "  because no loop is attached in this thread\n");
 	if (name != NULL && (entry == NULL || strcmp(entry->library, name) != 0))
-		say(t, "  by anyc_detect_push()\n");
+		anyc__say(t, "  by anyc_detect_push()\n");
 }
 
-static void say_stack(struct text *t)
+static void say_stack(struct anyc__text *t)
 {
 	const struct anyc_task *task = anyc__current();
 	struct anyc__running running;
 
 	if (task != NULL && !task->is_root_of_thread)
-		say(t, "stack: a task's own, not searched\n");
+		anyc__say(t, "stack: a task's own, not searched\n");
 	else if (anyc__unwind_running(&running))
-		say(t, "stack: %s() of %s runs further up\n", running.symbol, running.library);
+		anyc__say(t, "stack: %s() of %s runs further up\n", running.symbol,
+			  running.library);
 	else
-		say(t, "stack: no known run function further up\n");
-	say(t, "  not seen: host fibers, frames without unwind data, stripped static loops\n");
+		anyc__say(t, "stack: no known run function further up\n");
+	anyc__say(t, "  not seen: host fibers, frames without unwind data, "
+		     "stripped static loops\n");
 }
 
-static void say_engine(struct text *t)
+static void say_engine(struct anyc__text *t)
 {
 	const struct anyc__engine *e = anyc__current_engine();
 	struct anyc__stack_stats stats;
@@ -72,29 +54,29 @@ static void say_engine(struct text *t)
 	if (e == NULL)
 		return;
 	anyc__stack_pool_stats(&e->stacks, &stats);
-	say(t, "stacks: %zu in use, %zu idle, guarded by %s\n", stats.in_use,
-	    stats.hot + stats.cold,
-	    stats.slabs_by_mprotect != 0 ? "mprotect (vm.max_map_count limits their number)"
-					 : "MADV_GUARD_INSTALL");
+	anyc__say(t, "stacks: %zu in use, %zu idle, guarded by %s\n", stats.in_use,
+		  stats.hot + stats.cold,
+		  stats.slabs_by_mprotect != 0 ? "mprotect (vm.max_map_count limits their number)"
+					       : "MADV_GUARD_INSTALL");
 }
 
 size_t anyc_explain(char *buf, size_t size)
 {
-	struct text t = {buf, size, 0};
+	struct anyc__text t = {buf, size, 0};
 	const char *name;
 	size_t i;
 
 	if (size != 0)
 		buf[0] = '\0';
-	say(&t, "anyc %s\n", anyc_version());
+	anyc__say(&t, "anyc %s\n", anyc_version());
 	say_current(&t);
 	anyc__registry_each_here(say_entry, &t);
 	say_stack(&t);
 	say_engine(&t);
-	say(&t, "backends known:");
+	anyc__say(&t, "backends known:");
 	for (i = 0; (name = anyc__module_known(i)) != NULL; i++)
-		say(&t, " %s", name);
-	say(&t, "\n");
+		anyc__say(&t, " %s", name);
+	anyc__say(&t, "\n");
 	return t.length;
 }
 

@@ -1,187 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Task groups: spawning into them, what a child's end does to them, leaving, and their errors.
+ * Task groups: spawning into them, what a child's end does to them, and leaving.
  *
  * Rules
  *  - A group is a scope with tasks in it; the host waits in leave until none is left, always.
  *  - Errors are listed in order of occurrence; the first is what leave returns.  A cancellation is
- *    no error, unless nobody cancelled the task.
+ *    no error, unless nobody cancelled the task.  group_errors.c has the list.
  *  - anyc_start() puts its task into an inner group on the starter's stack; anyc_started() moves
  *    it over to the real one.  So an early error meets the starter, a late one the group.
- *  - A left group's list belongs to its host task, which keeps the last KEPT_LISTS of them: a
- *    caller who never asks leaks nothing.
  */
 #include "engine.h"
-
-#define KEPT_LISTS 8
-
-/* LOST: left, and there was no memory for its list of errors. */
-enum group_state { GROUP_NONE, GROUP_OPEN, GROUP_LEFT, GROUP_LOST, GROUP_POISONED };
-
-struct error_entry {
-	struct error_entry *next;
-	size_t index;
-	uint64_t id;
-	int rc, os_errno;
-	const char *task;
-	char text[]; /* the task's name, the sentence */
-};
-
-struct anyc_group_errors_ {
-	struct anyc_group_errors_ *next; /* among the lists of the host task, newest first */
-	const struct anyc_group *group;
-	struct error_entry *first, *last;
-};
-
-/* -------------------------------------------------------------------------- lists of errors */
-
-static void list_free(struct anyc_group_errors_ *list)
-{
-	struct error_entry *e, *next;
-
-	if (list == NULL)
-		return;
-	for (e = list->first; e != NULL; e = next) {
-		next = e->next;
-		anyc__free(e);
-	}
-	anyc__free(list);
-}
-
-static struct error_entry *entry_make(const struct anyc_task *t, int rc, size_t index)
-{
-	const struct anyc__slot *slot = &t->slot;
-	const char *detail = slot->rc == rc ? slot->text : anyc_strerror(rc);
-	size_t name = strlen(t->name) + 1, text = strlen(detail) + 1;
-	struct error_entry *e = anyc__alloc(sizeof *e + name + text);
-
-	if (e == NULL)
-		return NULL;
-	e->index = index;
-	e->id = t->id;
-	e->rc = rc;
-	e->os_errno = slot->rc == rc ? slot->os_errno : 0;
-	e->task = memcpy(e->text, t->name, name);
-	memcpy(e->text + name, detail, text);
-	return e;
-}
-
-static const char *entry_detail(const struct error_entry *e)
-{
-	return e->text + strlen(e->task) + 1;
-}
-
-/* Lists an error of a task, or of the host; what memory there is none for is counted all the same.
- */
-static void list_error(struct anyc_group *g, const struct anyc_task *t, int rc)
-{
-	struct error_entry *e;
-	size_t index = g->error_count_++;
-
-	if (g->errors_ == NULL)
-		g->errors_ = anyc__alloc(sizeof *g->errors_);
-	if (g->errors_ == NULL || (e = entry_make(t, rc, index)) == NULL)
-		return;
-	if (g->errors_->first == NULL)
-		g->errors_->first = e;
-	else
-		g->errors_->last->next = e;
-	g->errors_->last = e;
-}
-
-/* Gives a left group's list to its host task. */
-static void list_keep(struct anyc_group *g, struct anyc_task *host)
-{
-	struct anyc_group_errors_ **last = &host->errors;
-
-	if (g->errors_ == NULL)
-		return;
-	g->errors_->group = g;
-	g->errors_->next = host->errors;
-	host->errors = g->errors_;
-	if (++host->error_lists <= KEPT_LISTS)
-		return;
-	while ((*last)->next != NULL)
-		last = &(*last)->next;
-	list_free(*last);
-	*last = NULL;
-	host->error_lists--;
-}
-
-/* Frees the list that a group at this address has left with the task. */
-static void list_drop(struct anyc_task *host, const struct anyc_group *g)
-{
-	struct anyc_group_errors_ **at = &host->errors, *list;
-
-	while ((list = *at) != NULL && list->group != g)
-		at = &list->next;
-	if (list == NULL)
-		return;
-	*at = list->next;
-	host->error_lists--;
-	list_free(list);
-}
-
-void anyc__group_forget(struct anyc_task *t)
-{
-	struct anyc_group_errors_ *list;
-
-	while ((list = t->errors) != NULL) {
-		t->errors = list->next;
-		list_free(list);
-	}
-	t->error_lists = 0;
-}
-
-static const struct anyc_group_errors_ *list_find(const struct anyc_group *g)
-{
-	const struct anyc_task *t = anyc__current();
-	const struct anyc_group_errors_ *list;
-
-	if (g->state_ == GROUP_OPEN)
-		return g->errors_;
-	for (list = t != NULL ? t->errors : NULL; list != NULL; list = list->next)
-		if (list->group == g)
-			return list;
-	return NULL;
-}
-
-size_t anyc_group_error_count(const struct anyc_group *g)
-{
-	return g->error_count_;
-}
-
-int anyc_group_error(const struct anyc_group *g, size_t i, struct anyc_group_error *out)
-{
-	const struct anyc_group_errors_ *list;
-	const struct error_entry *e;
-
-	memset(out, 0, sizeof *out);
-	if (i >= g->error_count_)
-		return anyc_fail(ANYC_EINVAL, 0, "the group has %zu errors, there is no number %zu",
-				 g->error_count_, i);
-	list = list_find(g);
-	if (list == NULL && g->state_ != GROUP_LEFT)
-		return anyc_fail(-ENOMEM, ENOMEM, "there was no memory to keep this error");
-	if (list == NULL)
-		return anyc_fail(ANYC_EMISUSE, 0,
-				 "the group's errors were let go, or belong to another task");
-	for (e = list->first; e != NULL && e->index < i; e = e->next)
-		;
-	if (e == NULL || e->index != i)
-		return anyc_fail(-ENOMEM, ENOMEM, "there was no memory to keep this error");
-	*out = (struct anyc_group_error){.task = e->task, .detail = entry_detail(e), .id = e->id,
-					 .rc = e->rc, .os_errno = e->os_errno};
-	return 0;
-}
-
-void anyc_group_free(struct anyc_group *g)
-{
-	struct anyc_task *t = anyc__current();
-
-	if (g != NULL && g->state_ == GROUP_LEFT && t != NULL)
-		list_drop(t, g);
-}
 
 /* ------------------------------------------------------------------------------- membership */
 
@@ -221,8 +49,10 @@ static void wake_host_if_empty(struct anyc_group *g)
 /* An error of a task of the group, or of a spawn. */
 static void group_failed(struct anyc_group *g, const struct anyc_task *t, int rc)
 {
-	list_error(g, t, rc);
-	if (g->keep_going_)
+	if (g->on_error_ == ANYC__GROUP_UNLISTED)
+		return;
+	anyc__errors_add(g, t, rc);
+	if (g->on_error_ == ANYC__GROUP_KEEPS_GOING)
 		return;
 	if (g->first_error_ == 0)
 		g->first_error_ = rc;
@@ -257,14 +87,14 @@ void anyc_group_enter_sized(struct anyc_group *g, const struct anyc_group_option
 					    .shield = o.shield, .move_on = o.move_on};
 	anyc_scope_enter_sized(&g->scope_, &scope, sizeof scope);
 	g->scope_.site_ = __builtin_return_address(0);
-	g->keep_going_ = o.keep_going;
+	g->on_error_ = o.keep_going ? ANYC__GROUP_KEEPS_GOING : ANYC__GROUP_CANCELS;
 	if (g->scope_.task_ == NULL) {
-		g->state_ = GROUP_POISONED;
+		g->state_ = ANYC__GROUP_POISONED;
 		return;
 	}
 	g->scope_.group_ = g;
-	g->state_ = GROUP_OPEN;
-	list_drop(g->scope_.task_, g);
+	g->state_ = ANYC__GROUP_OPEN;
+	anyc__errors_drop(g, g->scope_.task_);
 }
 
 static void wait_for_tasks(struct anyc_group *g, struct anyc_task *t)
@@ -284,7 +114,7 @@ static bool count_host(struct anyc_group *g, struct anyc_task *t, int rc)
 {
 	if (rc >= 0 || (rc == ANYC_ECANCELED && t->scope->effective_))
 		return false;
-	list_error(g, t, rc);
+	anyc__errors_add(g, t, rc);
 	if (g->first_error_ != 0)
 		return false;
 	g->first_error_ = rc;
@@ -303,26 +133,16 @@ static int leave_scope(struct anyc_group *g, int rc)
 	return left == 0 && rc > 0 ? rc : left;
 }
 
-static void tell_first_error(const struct anyc_group *g)
-{
-	const struct error_entry *e = g->errors_ != NULL ? g->errors_->first : NULL;
-
-	while (e != NULL && e->rc != g->first_error_)
-		e = e->next;
-	if (e != NULL)
-		anyc_fail(e->rc, e->os_errno, "%s", entry_detail(e));
-}
-
 int anyc_group_leave(struct anyc_group *g, int rc)
 {
 	struct anyc_task *t = anyc__current();
 	bool host_first;
 
-	if (g != NULL && g->state_ == GROUP_POISONED) {
-		g->state_ = GROUP_LEFT;
+	if (g != NULL && g->state_ == ANYC__GROUP_POISONED) {
+		g->state_ = ANYC__GROUP_LEFT;
 		return anyc_scope_leave(&g->scope_, rc);
 	}
-	if (g == NULL || t == NULL || t->scope != &g->scope_ || g->state_ != GROUP_OPEN)
+	if (g == NULL || t == NULL || t->scope != &g->scope_ || g->state_ != ANYC__GROUP_OPEN)
 		return anyc__misuse(
 			ANYC_EMISUSE,
 			"anyc_group_leave: not the innermost open group of this "
@@ -330,22 +150,20 @@ int anyc_group_leave(struct anyc_group *g, int rc)
 			"entered them");
 	host_first = count_host(g, t, rc);
 	wait_for_tasks(g, t);
-	g->state_ = GROUP_LEFT;
+	g->state_ = ANYC__GROUP_LEFT;
 	if (g->first_error_ != 0) {
 		rc = g->first_error_;
-		if (!host_first)
-			tell_first_error(g);
+		anyc__errors_tell(g, t, !host_first);
 	}
 	if (g->errors_ == NULL && g->error_count_ != 0)
-		g->state_ = GROUP_LOST;
-	list_keep(g, t);
-	g->errors_ = NULL;
+		g->state_ = ANYC__GROUP_LOST;
+	anyc__errors_keep(g, t);
 	return leave_scope(g, rc);
 }
 
 int anyc_group_cancel(struct anyc_group *g, const char *reason)
 {
-	if (g == NULL || g->state_ != GROUP_OPEN)
+	if (g == NULL || g->state_ != ANYC__GROUP_OPEN)
 		return anyc__misuse(ANYC_EMISUSE, "anyc_group_cancel: the group is not open");
 	return anyc_scope_cancel(&g->scope_, reason);
 }
@@ -364,9 +182,9 @@ size_t anyc_group_size(const struct anyc_group *g)
 
 static int spawnable(const struct anyc_group *g)
 {
-	if (g != NULL && g->state_ == GROUP_POISONED)
+	if (g != NULL && g->state_ == ANYC__GROUP_POISONED)
 		return g->scope_.poison_;
-	if (g == NULL || g->state_ != GROUP_OPEN)
+	if (g == NULL || g->state_ != ANYC__GROUP_OPEN)
 		return anyc__misuse(ANYC_EMISUSE,
 				    "the group is not open: enter it before spawning, and "
 				    "spawn nothing after it was left");
@@ -376,6 +194,8 @@ static int spawnable(const struct anyc_group *g)
 		return anyc__misuse(ANYC_ETHREAD,
 				    "the group belongs to another thread; post to its loop "
 				    "with anyc_token_post()");
+	if (ANYC__UNLIKELY(g->scope_.task_->engine->in_probe))
+		return anyc__refuse_in_probe(g->scope_.task_->engine, "a spawn");
 	return anyc__engine_check(g->scope_.task_->engine);
 }
 
@@ -408,7 +228,6 @@ static void handle_fill(struct anyc_handle *h, struct anyc_task *t)
 	t->handle = h;
 }
 
-/* Makes a task and links it into the group, ready to run. */
 static int spawn_into(struct anyc_group *g, const struct anyc__task_spec *spec,
 		      struct anyc_handle *handle, struct anyc_task **out)
 {
@@ -426,37 +245,62 @@ static int spawn_into(struct anyc_group *g, const struct anyc__task_spec *spec,
 	return 0;
 }
 
-int anyc_try_spawn_named(struct anyc_group *g, anyc_task_fn *fn, void *arg,
-			 const struct anyc_spawn_options *options, size_t size, const char *name)
+int anyc__group_spawn(struct anyc_group *g, const struct anyc__task_spec *spec,
+		      struct anyc_handle *handle)
 {
-	struct anyc__task_spec spec = {.fn = fn, .arg = arg, .name = name};
-	struct anyc_handle *handle = NULL;
 	struct anyc_task *t;
+
+	return spawn_into(g, spec, handle, &t);
+}
+
+static int try_spawn(struct anyc_group *g, struct anyc__task_spec *spec,
+		     const struct anyc_spawn_options *options, size_t size)
+{
+	struct anyc_handle *handle = NULL;
 	int rc = spawnable(g);
 
 	if (rc == 0)
-		rc = spec_from(&spec, options, size, &handle);
-	return rc != 0 ? rc : spawn_into(g, &spec, handle, &t);
+		rc = spec_from(spec, options, size, &handle);
+	return rc != 0 ? rc : anyc__group_spawn(g, spec, handle);
+}
+
+static int spawn(struct anyc_group *g, struct anyc__task_spec *spec,
+		 const struct anyc_spawn_options *options, size_t size)
+{
+	int rc = try_spawn(g, spec, options, size);
+
+	if (rc == -ENOMEM && g->state_ == ANYC__GROUP_OPEN)
+		group_failed(g, g->scope_.task_, rc);
+	return rc;
+}
+
+int anyc_try_spawn_named(struct anyc_group *g, anyc_task_fn *fn, void *arg,
+			 const struct anyc_spawn_options *options, size_t size, const char *name)
+{
+	struct anyc__task_spec spec = {
+		.fn = fn, .arg = arg, .name = name, .site = __builtin_return_address(0)};
+
+	return try_spawn(g, &spec, options, size);
 }
 
 int anyc_spawn_named(struct anyc_group *g, anyc_task_fn *fn, void *arg,
 		     const struct anyc_spawn_options *options, size_t size, const char *name)
 {
-	int rc = anyc_try_spawn_named(g, fn, arg, options, size, name);
+	struct anyc__task_spec spec = {
+		.fn = fn, .arg = arg, .name = name, .site = __builtin_return_address(0)};
 
-	if (rc == -ENOMEM && g->state_ == GROUP_OPEN)
-		group_failed(g, g->scope_.task_, rc);
-	return rc;
+	return spawn(g, &spec, options, size);
 }
 
 int anyc_spawn_copy_named(struct anyc_group *g, anyc_task_fn *fn, const void *ptr, size_t size,
 			  const char *name)
 {
 	struct anyc_spawn_options o = {.copy = ptr, .copy_size = size};
+	struct anyc__task_spec spec = {.fn = fn, .name = name, .site = __builtin_return_address(0)};
 
 	if (ptr == NULL || size == 0)
 		return anyc_fail(ANYC_EINVAL, 0, "anyc_spawn_copy: nothing to copy");
-	return anyc_spawn_named(g, fn, NULL, &o, sizeof o, name);
+	return spawn(g, &spec, &o, sizeof o);
 }
 
 /* ------------------------------------------------------------------------------------- start */
@@ -481,7 +325,8 @@ static int start_in(struct anyc_group *inner, struct anyc_group *g,
 int anyc_start_named(struct anyc_group *g, anyc_task_fn *fn, void *arg, intptr_t *value,
 		     const struct anyc_spawn_options *options, size_t size, const char *name)
 {
-	struct anyc__task_spec spec = {.fn = fn, .arg = arg, .name = name};
+	struct anyc__task_spec spec = {
+		.fn = fn, .arg = arg, .name = name, .site = __builtin_return_address(0)};
 	struct anyc_handle *handle = NULL;
 	struct anyc_group inner;
 	struct anyc_task *t;

@@ -60,19 +60,18 @@ static void end_wait(struct anyc_task *t, int rc)
 	anyc__unpark(t, rc);
 }
 
-static void end_wait_gone(struct anyc_task *t)
+static void end_waits(struct anyc__engine *e, int rc)
 {
-	end_wait(t, ANYC_EGONE);
-}
+	struct anyc_task *t;
+	int depth = 0;
 
-static void end_wait_deadlocked(struct anyc_task *t)
-{
-	end_wait(t, ANYC_EDEADLK);
+	for (t = anyc__tasks_first(e); t != NULL; t = anyc__tasks_next(t, &depth))
+		end_wait(t, rc);
 }
 
 bool anyc__loop_deadlocked(struct anyc_loop *loop)
 {
-	anyc__each_task(&loop->engine, end_wait_deadlocked);
+	end_waits(&loop->engine, ANYC_EDEADLK);
 	return loop->engine.ready_first != NULL;
 }
 
@@ -86,7 +85,7 @@ static void op_gone(struct anyc_engine *engine)
 		return;
 	e->gone = true;
 	anyc__registry_remove(&loop->entry);
-	anyc__each_task(e, end_wait_gone);
+	end_waits(e, ANYC_EGONE);
 	while (e->ready_first != NULL || e->local_first != NULL)
 		anyc__turn(e, 0);
 }
@@ -338,6 +337,8 @@ int anyc_loop_detach_then(struct anyc_loop *loop, anyc_detached_fn *done, void *
 	struct anyc__engine *e;
 	int rc = check_loop(loop, "anyc_loop_detach");
 
+	if (rc == 0)
+		rc = anyc__refuse_in_probe(&loop->engine, "anyc_loop_detach()");
 	if (rc != 0)
 		return rc;
 	e = &loop->engine;
@@ -405,15 +406,17 @@ static void link_root(struct anyc__engine *e, struct anyc_task *t)
 	anyc__scope_init_base(&t->base, t, NULL);
 }
 
-int anyc_loop_spawn_opts_named(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
-			       const struct anyc_loop_spawn_options *options, size_t size,
-			       const char *name)
+static int spawn_root(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
+		      const struct anyc_loop_spawn_options *options, size_t size, const char *name,
+		      void *site)
 {
 	struct anyc_loop_spawn_options o = {0};
-	struct anyc__task_spec spec = {.fn = fn, .arg = arg};
+	struct anyc__task_spec spec = {.fn = fn, .arg = arg, .site = site};
 	struct anyc_task *t;
 	int rc = check_loop(loop, "anyc_loop_spawn");
 
+	if (rc == 0)
+		rc = anyc__refuse_in_probe(&loop->engine, "anyc_loop_spawn()");
 	if (rc == 0 && (loop->engine.gone || loop->engine.detached))
 		rc = anyc_fail(ANYC_EGONE, 0, "anyc_loop_spawn: the loop has gone");
 	if (rc != 0)
@@ -438,12 +441,19 @@ int anyc_loop_spawn_opts_named(struct anyc_loop *loop, anyc_task_fn *fn, void *a
 	return 0;
 }
 
+int anyc_loop_spawn_opts_named(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
+			       const struct anyc_loop_spawn_options *options, size_t size,
+			       const char *name)
+{
+	return spawn_root(loop, fn, arg, options, size, name, __builtin_return_address(0));
+}
+
 int anyc_loop_spawn_named(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
 			  anyc_done_fn *on_done, void *done_arg, const char *name)
 {
 	struct anyc_loop_spawn_options o = {.on_done = on_done, .done_arg = done_arg};
 
-	return anyc_loop_spawn_opts_named(loop, fn, arg, &o, sizeof o, name);
+	return spawn_root(loop, fn, arg, &o, sizeof o, name, __builtin_return_address(0));
 }
 
 int anyc_loop_spawn_copy_named(struct anyc_loop *loop, anyc_task_fn *fn, const void *ptr,
@@ -454,7 +464,7 @@ int anyc_loop_spawn_copy_named(struct anyc_loop *loop, anyc_task_fn *fn, const v
 
 	if (ptr == NULL || size == 0)
 		return anyc_fail(ANYC_EINVAL, 0, "anyc_loop_spawn_copy: nothing to copy");
-	return anyc_loop_spawn_opts_named(loop, fn, NULL, &o, sizeof o, name);
+	return spawn_root(loop, fn, NULL, &o, sizeof o, name, __builtin_return_address(0));
 }
 
 int anyc_loop_cancel(struct anyc_loop *loop, const char *reason)

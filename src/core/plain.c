@@ -41,7 +41,7 @@ struct anyc__plain *anyc__plain(void)
 static bool in_use(const struct anyc__plain *p)
 {
 	return p->root.scope != &p->root.base || p->engine.tasks != 0 || p->engine.turns != 0 ||
-	       anyc__fds_waiting(&p->engine);
+	       p->engine.in_probe || anyc__fds_waiting(&p->engine);
 }
 
 static void plain_free(struct anyc__plain *p)
@@ -50,7 +50,8 @@ static void plain_free(struct anyc__plain *p)
 		anyc__thread.task = NULL;
 		anyc__thread.names = NULL;
 	}
-	anyc__group_forget(&p->root);
+	anyc__locals_end(&p->root);
+	anyc__errors_forget(&p->root);
 	anyc__engine_fini(&p->engine);
 	anyc__count(ANYC__TASKS, -1);
 	anyc__free(p);
@@ -114,7 +115,8 @@ int anyc__plain_root(struct anyc_task **out)
 			return rc;
 		p = NULL;
 	}
-	if ((p != NULL && p->engine.turns != 0) || anyc__registry_here(&one) != 0)
+	if ((p != NULL && (p->engine.turns != 0 || p->engine.in_probe)) ||
+	    anyc__registry_here(&one) != 0)
 		return refuse_on_loop();
 	if (p == NULL) {
 		rc = plain_make(&p);
@@ -136,6 +138,7 @@ int anyc__plain_close(void)
 		return anyc__misuse(ANYC_EMISUSE,
 				    "this thread has scopes, groups or tasks of its own open; "
 				    "leave them before a loop takes the thread over");
+	anyc__locals_end(&p->root);
 	((struct anyc__thread_core *)anyc__thread.block->core)->plain = NULL;
 	plain_free(p);
 	return 0;

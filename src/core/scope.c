@@ -113,24 +113,6 @@ static int update(struct anyc_scope *top)
 	return rc;
 }
 
-void anyc__each_task(struct anyc__engine *e, void (*fn)(struct anyc_task *t))
-{
-	struct anyc_task *root, *next;
-
-	for (root = e->roots; root != NULL; root = next) {
-		struct anyc_scope *s = &root->base;
-
-		next = root->next;
-		while (s != NULL) {
-			struct anyc_scope *below = first_below(s);
-
-			if (is_base(s))
-				fn(s->task_);
-			s = below != NULL ? below : next_beside(s, &root->base);
-		}
-	}
-}
-
 /* --------------------------------------------------------------------------------- for core */
 
 void anyc__scope_init_base(struct anyc_scope *s, struct anyc_task *t, struct anyc_scope *outer)
@@ -181,6 +163,20 @@ void anyc__scope_cancel(struct anyc_scope *s, enum anyc_cause cause, const char 
 	s->canceller_ = canceller != NULL && cause != ANYC_CAUSE_DEADLINE ? canceller->name : NULL;
 	if (s->state_ == SCOPE_OPEN)
 		ANYC_IGNORE(update(s));
+}
+
+const struct anyc_scope *anyc__scope_canceller(const struct anyc_task *t)
+{
+	const struct anyc_scope *s, *found = NULL;
+
+	for (s = t->scope; s != NULL; s = s->shield_ ? NULL : s->outer_)
+		if (s->cause_ != ANYC_CAUSE_NONE)
+			found = s;
+	/* In a clean-up that is shielded: what the shield keeps off. */
+	for (s = t->scope; s != NULL && found == NULL; s = s->outer_)
+		if (s->cause_ != ANYC_CAUSE_NONE)
+			found = s;
+	return found;
 }
 
 /* Expires every visible scope of the task whose deadline has passed. */

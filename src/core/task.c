@@ -26,6 +26,7 @@ static void record_init(struct anyc_task *t, struct anyc__engine *e)
 {
 	memset(t, 0, offsetof(struct anyc_task, slot));
 	t->slot.rc = 0;
+	t->slot.origin = NULL;
 	t->engine = e;
 	t->id = anyc__new_id();
 	t->number = ++e->made;
@@ -89,6 +90,8 @@ int anyc__task_make(struct anyc_task **out, struct anyc__engine *e,
 	t->name = stack->name = spec->name;
 	t->fpenv = spec->fpenv;
 	t->background = spec->background;
+	t->site = spec->site;
+	anyc__locals_inherit(t);
 	anyc__context_make(&t->context, stack->low, (void *)top, anyc__task_first, t);
 	*out = t;
 	return 0;
@@ -105,6 +108,8 @@ void anyc__task_born(struct anyc_task *t)
 
 	e->tasks++;
 	e->background += t->background;
+	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_SPAWNED))
+		anyc__probe(e, ANYC__PROBE_SPAWNED, t, 0);
 	anyc__unpark(t, 0);
 	anyc__keepalive(e);
 	/* The spawner may run the host's loop before it gives way: that loop is to run the task. */
@@ -150,7 +155,10 @@ static void end(struct anyc_task *t, int rc)
 		anyc__owner_ended(t);
 	cancelled = rc == ANYC_ECANCELED && t->base.effective_;
 	anyc__timer_unset(t->engine, &t->base.timer_);
-	anyc__group_forget(t);
+	if (ANYC__UNLIKELY(t->locals != NULL))
+		anyc__locals_end(t);
+	if (ANYC__UNLIKELY(t->engine->probes & ANYC__PROBE_DONE))
+		anyc__probe(t->engine, ANYC__PROBE_DONE, t, rc);
 	t->state = ANYC__ENDED;
 	if (t->handle != NULL)
 		anyc__handle_ended(t->handle, rc, cancelled);
@@ -158,6 +166,7 @@ static void end(struct anyc_task *t, int rc)
 		anyc__group_task_ended(t->group, t, rc);
 	else
 		end_root(t, cancelled ? ANYC_ETASKCANCELED : rc);
+	anyc__errors_forget(t);
 }
 
 void anyc__task_main(struct anyc_task *t)
@@ -263,6 +272,8 @@ int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char
 	t->abort_arg = arg;
 	t->waits_for = what;
 	t->state = ANYC__PARKED;
+	if (ANYC__UNLIKELY(t->engine->probes & ANYC__PROBE_CLOCK))
+		t->since = anyc__now(t->engine);
 	return anyc__switch_parked(t);
 }
 

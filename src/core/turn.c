@@ -10,8 +10,8 @@
  *  - A turn may begin below another one (a task runs its host loop): its record is pushed by
  *    value, tasks go back to the innermost record, and the task below stays RUNNING.
  *  - A task that gives way switches straight to the next ready one; it goes back to the turn's
- *    stack when none is ready, the budget is spent, callbacks are due there, or the engine has
- *    probes (order.c).
+ *    stack when none is ready, the budget is spent, callbacks are due there, or the order of
+ *    tasks is somebody's business (order.c).
  *  - Whoever arrives from a switch first tells the sanitizers, then recycles the stack of the
  *    task that ended, if one has.
  *  - While an engine runs, pthread cancellation is off (rule 28).
@@ -39,6 +39,8 @@ static inline void ready(struct anyc_task *t)
 	else
 		e->ready_first = t;
 	e->ready_last = t;
+	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_SCHEDULED))
+		anyc__probe(e, ANYC__PROBE_SCHEDULED, t, 0);
 	if (e->turns == 0)
 		anyc__soon(e);
 }
@@ -134,7 +136,7 @@ static inline void leave(struct anyc_task *t, bool last)
 	struct anyc_task *next = e->ready_first;
 
 	if (--e->budget > 0 && next != NULL && !next->is_root_of_thread && e->done_first == NULL &&
-	    e->local_first == NULL && e->probes == 0) {
+	    e->local_first == NULL && (e->probes & ANYC__PROBE_ORDER) == 0) {
 		pop_ready(e);
 		set_current(next);
 		jump(e, &t->context, &t->stack->fiber, &next->context, &next->stack->fiber, last);
@@ -145,6 +147,9 @@ static inline void leave(struct anyc_task *t, bool last)
 
 static inline void switch_away(struct anyc_task *t)
 {
+	t->engine->switches++;
+	if (ANYC__UNLIKELY(t->engine->probes & ANYC__PROBE_SUSPENDED))
+		anyc__probe(t->engine, ANYC__PROBE_SUSPENDED, t, 0);
 	if (t->is_root_of_thread) {
 		anyc__plain_block(t);
 		return;
@@ -166,6 +171,7 @@ int anyc__switch_parked(struct anyc_task *t)
 {
 	switch_away(t);
 	t->waits_for = NULL;
+	t->since = 0;
 	return t->wake;
 }
 
@@ -287,7 +293,7 @@ static void run_local(struct anyc__engine *e)
 
 static struct anyc_task *next_ready(struct anyc__engine *e)
 {
-	if (ANYC__UNLIKELY(e->probes != 0))
+	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_ORDER))
 		anyc__order_next(e);
 	return pop_ready(e);
 }
@@ -383,8 +389,12 @@ static void take_events(struct anyc__engine *e, unsigned why)
 	bool block = (why & ANYC__TURN_BLOCK) != 0 && e->ready_first == NULL &&
 		     e->local_first == NULL && e->budget > 0 && e->blocked.first_ == NULL;
 
+	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && block)
+		anyc__probe_wait(e, true);
 	if (block || e->blocked.first_ != NULL || (why & ANYC_TURN_READABLE) != 0)
 		anyc__poller_wait(e, block);
+	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && block)
+		anyc__probe_wait(e, false);
 	anyc__wake_check(e);
 	if (e->timers.count != 0) {
 		anyc__timers_run(e);
@@ -395,14 +405,20 @@ static void take_events(struct anyc__engine *e, unsigned why)
 
 void anyc__turn(struct anyc__engine *e, unsigned why)
 {
+	bool hosted = (why & ANYC__TURN_BLOCK) == 0;
 	struct anyc__turn *turn;
 
 	if (e->fork_generation != anyc__fork_generation())
 		return;
+	if (ANYC__UNLIKELY(e->in_probe))
+		anyc__panic("a probe, or a callback that is shown tasks, runs the loop");
+	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && hosted && e->turns == 0)
+		anyc__probe_wait(e, false);
 	turn = push(e);
 	e->soon_asked = false;
+	e->turn_count++;
 	take_events(e, why);
-	if ((why & ANYC__TURN_BLOCK) == 0 || (why & ANYC_TURN_READABLE) != 0 || e->budget <= 0)
+	if (hosted || (why & ANYC_TURN_READABLE) != 0 || e->budget <= 0)
 		e->budget = BUDGET;
 	run_ready(e, turn);
 	while (!turn->root_woken && wake_blocked_watchers(e))
@@ -413,6 +429,8 @@ void anyc__turn(struct anyc__engine *e, unsigned why)
 		e->host->ended(e);
 		return;
 	}
+	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && hosted && e->turns == 0)
+		anyc__probe_wait(e, true);
 	if (e->ready_first != NULL || e->local_first != NULL)
 		anyc__soon(e);
 	if (e->turns == 0)
@@ -570,6 +588,7 @@ void anyc__engine_fini(struct anyc__engine *e)
 	bool forked = e->fork_generation != anyc__fork_generation();
 
 	engine_list(e, false);
+	anyc__runvars_end(e);
 	anyc__token_close(e);
 	if (!forked)
 		run_local(e);

@@ -88,6 +88,15 @@ CALL(wait_all_blocked, anyc_wait_all_blocked())
 CALL(wait_readable, anyc_wait_readable(w->pipe[0]))
 CALL(wait_writable, anyc_wait_writable(w->pipe[1]))
 
+/* None of these may call anything. */
+static int uncalled;
+static struct anyc_call one_call[] = { ANYC_CALL(count_up, &uncalled) };
+
+CALL(gather, anyc_gather(one_call, 1, NULL))
+CALL(gather_nothing, anyc_gather(NULL, 0, NULL))
+CALL(map, anyc_map(NULL, count_up, &uncalled, 1, sizeof uncalled, NULL))
+CALL(race, anyc_race(NULL, one_call, 1, NULL))
+
 static char buffer[16];
 
 CALL(stream_receive, anyc_stream_receive(w->near, buffer, sizeof buffer))
@@ -190,6 +199,10 @@ static const struct checkpoint {
 	{ "anyc_sleep_until", call_sleep_until, 0 },
 	{ "anyc_sleep_forever", call_sleep_forever, 0 },
 	{ "anyc_join", call_join, 0 },
+	{ "anyc_gather", call_gather, 0 },
+	{ "anyc_gather", call_gather_nothing, 0 },
+	{ "anyc_map", call_map, 0 },
+	{ "anyc_race", call_race, 0 },
 	{ "anyc_event_wait", call_event_wait, 0 },
 	{ "anyc_lock_acquire", call_lock_acquire, 0 },
 	{ "anyc_condition_wait", call_condition_wait, 0 },
@@ -366,6 +379,7 @@ static void check_untouched(struct world *w)
 	struct anyc_queue_stats stats;
 	char buf[16];
 
+	CHECK_INT(uncalled, ==, 0);
 	CHECK(!anyc_lock_is_held(&w->lock));
 	CHECK_OK(anyc_sender_stats(&stats, &w->sender));
 	CHECK_INT(stats.used, ==, 1);

@@ -38,6 +38,12 @@ void anyc__thread_core_end(void *core)
 	free(core);
 }
 
+const struct anyc_scope *anyc__scope_canceller(const struct anyc_task *t)
+{
+	(void)t;
+	return NULL;
+}
+
 static void end_thread(void)
 {
 	anyc__core_free_fn *end = atomic_load(&anyc__thread_core_free);
