@@ -19,6 +19,11 @@ ANYC_BEGIN_DECLS
 #define ANYC_BACKEND_ABI 1
 
 struct anyc_engine;
+struct anyc_address; /* net.h */
+struct anyc_addresses;
+struct anyc_listener;
+struct anyc_resolve_options;
+struct anyc_tcp_listen_options;
 
 /* Why the loop calls turn. */
 enum {
@@ -63,6 +68,23 @@ struct anyc_engine {
 };
 /* The table, for backends that link libanyc and allocate before there is an engine. */
 ANYC_API const struct anyc_engine_ops *anyc_engine_operations(void);
+
+/*
+ * A network of the loop's own, below anyc_resolve(), anyc_tcp_connect() and anyc_tcp_listen(),
+ * which have checked the arguments and store the sentence of an error.
+ */
+struct anyc_net_ops {
+	size_t size; /* of this structure */
+	/* In a task.  As anyc_resolver_fn: port 0 stands for a numeric service. */
+	int (*resolve)(void *self, struct anyc_addresses *out, const char *host,
+		       const char *service, const struct anyc_resolve_options *options);
+	/* In a task, after a look for a cancellation: connects to one address, from one or NULL. */
+	int (*connect)(void *self, struct anyc_stream **out, const struct anyc_address *to,
+		       const struct anyc_address *from);
+	/* No checkpoint: one listener for one or more addresses that have one port, maybe 0. */
+	int (*listen)(void *self, struct anyc_listener **out, const struct anyc_addresses *list,
+		      const struct anyc_tcp_listen_options *options);
+};
 
 struct anyc_backend {
 	uint32_t abi;     /* ANYC_BACKEND_ABI */
@@ -117,8 +139,9 @@ struct anyc_backend {
 	/* Only such loops: lets happen what is due by the clock; called in a turn, when nothing is
 	 * ready and a task waits for just that (anyc_wait_all_blocked()). */
 	void (*idle)(void *self);
-	/* The network of the loop's own, and its children; NULL: the kernel's.  Reserved. */
-	const void *net;
+	/* The network of the loop's own; NULL, or giving NULL: the kernel's. */
+	const struct anyc_net_ops *(*net)(void *self);
+	/* Reserved. */
 	int (*watch_child)(void *self, int pid, void *child);
 };
 

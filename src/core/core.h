@@ -128,6 +128,10 @@ int64_t anyc__now(const struct anyc__engine *e);
 /* 0, or ANYC_EFORKED / ANYC_EGONE for an engine that was inherited, or whose loop has gone. */
 int anyc__engine_check(const struct anyc__engine *e);
 
+/* The network of the loop that runs here, and what its operations are given; NULL: the kernel's. */
+struct anyc_net_ops;
+const struct anyc_net_ops *anyc__net(void **self);
+
 /* ---------------------------------------------------------------------------------- posts */
 
 /* A callback on the engine's thread, outside a task; the owner keeps the memory. */

@@ -530,6 +530,21 @@ struct anyc__engine *anyc__current_engine(void)
 	return plain != NULL ? &plain->engine : NULL;
 }
 
+const struct anyc_net_ops *anyc__net(void **self)
+{
+	struct anyc__engine *e = anyc__current_engine();
+	const struct anyc_loop *loop;
+
+	*self = NULL;
+	if (e == NULL || e->entry == NULL || e->gone)
+		return NULL;
+	loop = anyc__loop_of(e);
+	if (loop->backend == NULL || loop->backend->net == NULL)
+		return NULL;
+	*self = loop->self;
+	return loop->backend->net(loop->self);
+}
+
 int64_t anyc_now(void)
 {
 	static const struct anyc__host monotonic;

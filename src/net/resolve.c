@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names to addresses.  Literals and localhost are answered here; the rest is looked up by the
- * program's hook in the calling task, or by getaddrinfo(3) in a worker thread.
+ * program's hook or a network of the loop's own in the calling task, or by getaddrinfo(3) in a
+ * worker thread.
  *
  * Rules
  *  - getaddrinfo(3) cannot be stopped: a cancelled task leaves its look-up behind.  The look-up
@@ -14,6 +15,8 @@
 #include <netdb.h>
 #include <stdio.h>
 #include <strings.h>
+
+#include <anyc/backend.h>
 
 #include "core/worker.h"
 #include "resolve.h"
@@ -209,10 +212,10 @@ static bool is_literal(const char *host)
 	return host == NULL || is_localhost(host) || anyc__address_literal(&a, host, 0);
 }
 
-static int ask_hook(struct anyc_addresses *out, const struct question *q)
+/* The answer of somebody else. */
+static int take_answer(struct anyc_addresses *out, const struct question *q, int rc)
 {
 	size_t i;
-	int rc = hook.fn(hook.arg, out, q->host, q->service, &q->options);
 
 	if (rc == 0 && out->count == 0)
 		rc = fail(q, ANYC_EAI_NONAME);
@@ -220,11 +223,25 @@ static int ask_hook(struct anyc_addresses *out, const struct question *q)
 		anyc_addresses_free(out);
 		return rc;
 	}
-	/* A hook need not know about ports. */
+	/* It need not know about ports. */
 	for (i = 0; q->is_number && i < out->count; i++)
 		if (anyc_address_port(&out->list[i]) == 0)
 			anyc__address_set_port(&out->list[i], q->port);
 	return 0;
+}
+
+static int ask_hook(struct anyc_addresses *out, const struct question *q)
+{
+	return take_answer(out, q, hook.fn(hook.arg, out, q->host, q->service, &q->options));
+}
+
+/* The loop's own network. */
+static int ask_network(struct anyc_addresses *out, const struct question *q,
+		       const struct anyc_net_ops *net, void *self)
+{
+	int rc = net->resolve(self, out, q->host, q->service, &q->options);
+
+	return take_answer(out, q, rc < 0 ? fail(q, rc) : rc);
 }
 
 /* --------------------------------------------------------------------------- getaddrinfo */
@@ -383,8 +400,10 @@ int anyc_resolve_sized(struct anyc_addresses *out, const char *host, const char 
 		       const struct anyc_resolve_options *options, size_t size)
 {
 	struct anyc_resolve_options o;
+	const struct anyc_net_ops *net;
 	struct question q;
 	struct anyc_task *t;
+	void *self;
 	int rc;
 
 	if (out == NULL)
@@ -398,8 +417,11 @@ int anyc_resolve_sized(struct anyc_addresses *out, const char *host, const char 
 	if (rc != 0)
 		return rc;
 	rc = answer_now(out, &q);
+	net = anyc__net(&self);
 	if (rc == ANYC_EWOULDBLOCK && hook.fn != NULL && !is_literal(host))
 		rc = ask_hook(out, &q);
+	else if (rc == ANYC_EWOULDBLOCK && net != NULL)
+		rc = ask_network(out, &q, net, self);
 	else if (rc == ANYC_EWOULDBLOCK)
 		return ask_system(out, &q, t);
 	anyc__yield(t);

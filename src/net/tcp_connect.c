@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include <anyc/backend.h>
 #include <anyc/sync.h>
 
 #include "resolve.h"
@@ -32,7 +33,7 @@ struct attempt {
 struct race {
 	struct anyc_group group;
 	struct anyc_event changed; /* an attempt has ended; made anew for each wait */
-	struct anyc__tcp *winner;
+	struct anyc_stream *winner;
 	unsigned running, failed;
 };
 /* What is asked for, once the names are resolved. */
@@ -90,17 +91,11 @@ static int connect_socket(struct anyc__tcp *c, struct anyc_task *t)
 	return rc != 0 ? rc : connect_result(c->fd.fd);
 }
 
-/* Connects; *out is NULL after a failure, and nothing is open. */
-static int dial(struct anyc__tcp **out, const struct attempt *a)
+static int dial_kernel(struct anyc_stream **out, const struct attempt *a, struct anyc_task *t)
 {
-	struct anyc__tcp *c;
-	struct anyc_task *t;
-	int rc = anyc__enter(&t);
+	struct anyc__tcp *c = anyc__tcp_new();
+	int rc;
 
-	*out = NULL;
-	if (rc != 0)
-		return rc;
-	c = anyc__tcp_new();
 	if (c == NULL)
 		return -ENOMEM;
 	c->remote = a->address;
@@ -110,8 +105,24 @@ static int dial(struct anyc__tcp **out, const struct attempt *a)
 	if (rc != 0)
 		anyc__tcp_drop(c);
 	else
-		*out = c;
+		*out = anyc__tcp_open(c);
 	return rc;
+}
+
+/* Connects; *out is NULL after a failure, and nothing is open. */
+static int dial(struct anyc_stream **out, const struct attempt *a)
+{
+	const struct anyc_net_ops *net;
+	struct anyc_task *t;
+	void *self;
+	int rc = anyc__enter(&t);
+
+	*out = NULL;
+	if (rc != 0)
+		return rc;
+	net = anyc__net(&self);
+	return net != NULL ? net->connect(self, out, &a->address, a->local) :
+			     dial_kernel(out, a, t);
 }
 
 /* ------------------------------------------------------------------------------- the race */
@@ -120,15 +131,15 @@ static int run_attempt(void *arg)
 {
 	struct attempt *a = arg;
 	struct race *r = a->race;
-	struct anyc__tcp *c;
+	struct anyc_stream *s;
 
-	a->rc = dial(&c, a);
+	a->rc = dial(&s, a);
 	r->running--;
 	if (a->rc == 0 && r->winner == NULL) {
-		r->winner = c;
+		r->winner = s;
 		anyc_group_cancel(&r->group, "another address was connected to first");
 	} else if (a->rc == 0) {
-		anyc__tcp_drop(c);
+		anyc_stream_free(s);
 		a->rc = ANYC_ECANCELED;
 	} else if (a->rc != ANYC_ECANCELED) {
 		r->failed++;
@@ -181,7 +192,7 @@ static int run_race(struct race *r, struct plan *p)
 	return rc;
 }
 
-static int race(struct anyc__tcp **out, struct plan *p)
+static int race(struct anyc_stream **out, struct plan *p)
 {
 	struct race r;
 	int rc;
@@ -192,7 +203,7 @@ static int race(struct anyc__tcp **out, struct plan *p)
 	/* The group's own cancellation is how a race ends. */
 	rc = anyc_group_leave(&r.group, r.winner != NULL ? 0 : rc);
 	if (rc < 0) {
-		anyc__tcp_drop(r.winner);
+		anyc_stream_free(r.winner);
 		return rc;
 	}
 	*out = r.winner;
@@ -296,7 +307,7 @@ static void tell_attempts(const struct plan *p, const struct anyc_tcp_connect_op
 	*o->attempt_count = p->tried;
 }
 
-static int connect_planned(struct anyc__tcp **out, struct plan *p)
+static int connect_planned(struct anyc_stream **out, struct plan *p)
 {
 	int rc;
 
@@ -311,7 +322,7 @@ static int connect_planned(struct anyc__tcp **out, struct plan *p)
 	return rc != 0 ? fail(p, rc) : 0;
 }
 
-static int connect_to(struct anyc__tcp **out, struct plan *p,
+static int connect_to(struct anyc_stream **out, struct plan *p,
 		      const struct anyc_tcp_connect_options *o)
 {
 	struct anyc_resolve_options ro = { .family = o->family };
@@ -357,9 +368,7 @@ int anyc_tcp_connect_sized(struct anyc_stream **out, const char *host, const cha
 {
 	struct anyc_tcp_connect_options o;
 	struct plan p = { .host = host, .port = port };
-	struct anyc__tcp *c = NULL;
 	const char *wrong;
-	int rc;
 
 	copy_options(&o, sizeof o, options, size);
 	if (out != NULL)
@@ -368,8 +377,5 @@ int anyc_tcp_connect_sized(struct anyc_stream **out, const char *host, const cha
 	if (wrong != NULL)
 		return anyc__refuse_arguments(0, "connect: %s", wrong);
 	p.stagger = o.stagger != 0 ? o.stagger : DEFAULT_STAGGER;
-	rc = connect_to(&c, &p, &o);
-	if (rc == 0)
-		*out = anyc__tcp_open(c);
-	return rc;
+	return connect_to(out, &p, &o);
 }

@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <anyc/backend.h>
+
 #include "resolve.h"
 #include "tcp.h"
 
@@ -361,9 +363,14 @@ static int resolve(struct anyc_addresses *list, const char *host, const char *po
 static int listen_to(struct anyc_listener **out, const struct anyc_addresses *list, bool everywhere,
 		     const struct anyc_tcp_listen_options *o)
 {
-	struct sockets s = { .fd = anyc__alloc(list->count * sizeof *s.fd) };
+	void *self;
+	const struct anyc_net_ops *net = anyc__net(&self);
+	struct sockets s = { 0 };
 	int rc;
 
+	if (net != NULL)
+		return net->listen(self, out, list, o);
+	s.fd = anyc__alloc(list->count * sizeof *s.fd);
 	if (s.fd == NULL)
 		return -ENOMEM;
 	rc = everywhere ? listen_everywhere(&s, list, o) : listen_rotating(&s, list, o);
