@@ -275,6 +275,7 @@ static const struct anyc_backend backend = {
 	.after_fork = after_fork,
 	.now = now,
 	.idle = idle,
+	.net = anyc__sim_net_ops,
 };
 
 const struct anyc_backend *anyc_sim_backend(void)

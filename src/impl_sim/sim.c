@@ -52,6 +52,16 @@ int anyc__sim_check(const struct anyc_sim *sim, const char *call)
 	return 0;
 }
 
+/* splitmix64; the remainder's bias is of no interest. */
+uint64_t anyc__sim_draw(struct anyc_sim *sim, uint64_t below)
+{
+	uint64_t z = sim->lot += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return (z ^ z >> 31) % below;
+}
+
 /* --------------------------------------------------------------------------- making, freeing */
 
 static bool is_zero(const void *bytes, size_t size)
@@ -68,6 +78,8 @@ static bool is_zero(const void *bytes, size_t size)
 static int read_options(struct anyc_sim_options *to, const struct anyc_sim_options *from,
 			size_t size)
 {
+	const char *wrong;
+
 	memset(to, 0, sizeof *to);
 	if (from == NULL)
 		return 0;
@@ -80,7 +92,8 @@ static int read_options(struct anyc_sim_options *to, const struct anyc_sim_optio
 				 "not know");
 	if (to->start < 0)
 		return anyc_fail(ANYC_EINVAL, 0, "anyc_sim_create: the clock's start is negative");
-	return 0;
+	wrong = anyc__sim_link_wrong(&to->link);
+	return wrong != NULL ? anyc_fail(ANYC_EINVAL, 0, "anyc_sim_create: %s", wrong) : 0;
 }
 
 int anyc_sim_create_sized(struct anyc_sim **out, const struct anyc_sim_options *options,
@@ -104,6 +117,12 @@ int anyc_sim_create_sized(struct anyc_sim **out, const struct anyc_sim_options *
 	sim->pollfd = -1;
 	sim->options = o;
 	sim->now = o.start != 0 ? o.start : START;
+	sim->lot = o.seed;
+	rc = o.network ? anyc__sim_net_make(sim) : 0;
+	if (rc != 0) {
+		ops->free(sim);
+		return anyc_fail(rc, -rc, "no memory for a sim's network");
+	}
 	*out = sim;
 	return 0;
 }
@@ -122,6 +141,7 @@ void anyc_sim_free(struct anyc_sim *sim)
 	sim->engine = NULL;
 	if (engine != NULL)
 		sim->ops->gone(engine);
+	anyc__sim_net_free(sim);
 	anyc__sim_forget_calls(sim);
 	sim->ops->free(sim);
 }

@@ -183,7 +183,7 @@ ANYC_TEST_MAIN(shuffle, n14_loops_that_are_made_later, ANYC_ROWS_ALL)
 /* A task whose time has come counts as running. */
 static int sleep_a_little(void *arg)
 {
-	int rc = anyc_sleep(MS(1));
+	int rc = anyc_sleep(anyc_test_slow() * MS(20));
 
 	*(bool *)arg = true;
 	return rc;
@@ -198,7 +198,7 @@ ANYC_TEST(shuffle, a_due_timer_is_not_blocked)
 	CHECK_OK(anyc_spawn(&g, sleep_a_little, &woke));
 	SETTLE();
 	CHECK(!woke);
-	clock_spin(MS(2));
+	clock_spin(anyc_test_slow() * MS(20));
 	SETTLE();
 	CHECK(woke);
 	CHECK_OK(anyc_group_leave(&g, 0));

@@ -7,7 +7,7 @@
 
 /* ---------------------------------------------------------------------------- section 7 */
 
-ANYC_TEST(streams, b114_close_wakes_a_receiver)
+ANYC_TEST_NET(streams, b114_close_wakes_a_receiver)
 {
 	struct anyc_stream *a, *b;
 	struct receiver r = { 0 };
@@ -26,7 +26,7 @@ ANYC_TEST(streams, b114_close_wakes_a_receiver)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, b114_close_wakes_a_sender)
+ANYC_TEST_NET(streams, b114_close_wakes_a_sender)
 {
 	static const char data[1 << 22];
 	struct anyc_stream *a, *b;
@@ -49,7 +49,7 @@ ANYC_TEST(streams, b114_close_wakes_a_sender)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, b115_data_then_the_end_every_time)
+ANYC_TEST_NET(streams, b115_data_then_the_end_every_time)
 {
 	struct anyc_stream *a, *b;
 	char buf[64];
@@ -68,7 +68,7 @@ ANYC_TEST(streams, b115_data_then_the_end_every_time)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, b115_half_closed)
+ANYC_TEST_NET(streams, b115_half_closed)
 {
 	struct anyc_stream *a, *b;
 	char buf[64];
@@ -101,7 +101,7 @@ ANYC_TEST(streams, b115_closed_wins_over_broken)
 	anyc_stream_free(s);
 }
 
-ANYC_TEST(streams, b116_peer_gone_breaks_sending_for_good)
+ANYC_TEST_NET(streams, b116_peer_gone_breaks_sending_for_good)
 {
 	struct anyc_stream *a, *b;
 	int i, rc = 0;
@@ -196,7 +196,7 @@ static unsigned char *random_bytes(size_t size)
 	return data;
 }
 
-ANYC_TEST(streams, b119_a_large_send_arrives_whole)
+ANYC_TEST_NET(streams, b119_a_large_send_arrives_whole)
 {
 	const size_t size = 3000000;
 	unsigned char *data = random_bytes(size);
@@ -219,7 +219,7 @@ ANYC_TEST(streams, b119_a_large_send_arrives_whole)
 	free(data);
 }
 
-ANYC_TEST(streams, b119_many_pieces_arrive_in_order)
+ANYC_TEST_NET(streams, b119_many_pieces_arrive_in_order)
 {
 	const size_t size = 700000;
 	unsigned char *data = random_bytes(size);
@@ -254,7 +254,7 @@ ANYC_TEST(streams, b119_many_pieces_arrive_in_order)
 	free(data);
 }
 
-ANYC_TEST(streams, b120_send_eof)
+ANYC_TEST_NET(streams, b120_send_eof)
 {
 	struct anyc_stream *a, *b;
 	char buf[8];
@@ -272,7 +272,7 @@ ANYC_TEST(streams, b120_send_eof)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, b121_close_in_a_cancelled_scope)
+ANYC_TEST_NET(streams, b121_close_in_a_cancelled_scope)
 {
 	struct anyc_stream *a, *b;
 	struct anyc_scope scope;
@@ -292,7 +292,7 @@ ANYC_TEST(streams, b121_close_in_a_cancelled_scope)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, b122_a_cancelled_receive_loses_nothing)
+ANYC_TEST_NET(streams, b122_a_cancelled_receive_loses_nothing)
 {
 	struct anyc_stream *a, *b;
 	struct receiver r = { 0 };
@@ -321,7 +321,7 @@ ANYC_TEST(streams, b122_a_cancelled_receive_loses_nothing)
 
 /* ------------------------------------------------------------------------ section F, rule 15 */
 
-ANYC_TEST(streams, f02_one_task_a_direction)
+ANYC_TEST_NET(streams, f02_one_task_a_direction)
 {
 	struct anyc_stream *a, *b;
 	struct receiver r = { 0 };
@@ -345,7 +345,7 @@ ANYC_TEST(streams, f02_one_task_a_direction)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, f02_one_sender)
+ANYC_TEST_NET(streams, f02_one_sender)
 {
 	static const char data[1 << 22];
 	struct anyc_stream *a, *b;
@@ -372,7 +372,7 @@ ANYC_TEST(streams, f02_one_sender)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, f05_sending_nothing_is_a_checkpoint)
+ANYC_TEST_NET(streams, f05_sending_nothing_is_a_checkpoint)
 {
 	struct anyc_stream *a, *b;
 	struct anyc_scope scope;
@@ -398,7 +398,7 @@ ANYC_TEST(streams, f05_sending_nothing_is_a_checkpoint)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, r15_free_is_null_safe_and_wakes)
+ANYC_TEST_NET(streams, r15_free_is_null_safe_and_wakes)
 {
 	struct anyc_stream *a, *b;
 	struct receiver r = { 0 };
@@ -418,7 +418,7 @@ ANYC_TEST(streams, r15_free_is_null_safe_and_wakes)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, r15_free_is_no_checkpoint_and_keeps_errors)
+ANYC_TEST_NET(streams, r15_free_is_no_checkpoint_and_keeps_errors)
 {
 	struct anyc_stream *a, *b;
 	struct anyc_group g;
@@ -443,7 +443,7 @@ ANYC_TEST(streams, r15_free_is_no_checkpoint_and_keeps_errors)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, r16_bad_arguments)
+ANYC_TEST_NET(streams, r16_bad_arguments)
 {
 	struct anyc_stream *a, *b;
 	struct iovec iov = { .iov_base = NULL, .iov_len = 3 };
@@ -476,7 +476,7 @@ ANYC_TEST(streams, r16_bad_arguments)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, r16_nowait)
+ANYC_TEST_NET(streams, r16_nowait)
 {
 	struct anyc_stream *a, *b;
 	struct anyc_scope scope;
@@ -507,7 +507,7 @@ ANYC_TEST(streams, r16_nowait)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(streams, r16_nowait_fills_the_kernel)
+ANYC_TEST_NET(streams, r16_nowait_fills_the_kernel)
 {
 	static char data[65536];
 	struct anyc_stream *a, *b;

@@ -129,7 +129,7 @@ ANYC_TEST(tcp, b129_a_failure_starts_the_next_at_once)
 	anyc_set_resolver(NULL, NULL);
 }
 
-ANYC_TEST(tcp, b130_all_fail)
+ANYC_TEST_NET(tcp, b130_all_fail)
 {
 	struct anyc_connect_attempt tried[PLACES];
 	size_t count = 2; /* room for less than are tried */
@@ -171,7 +171,7 @@ ANYC_TEST(tcp, b130_the_first_tried_gives_the_error)
 	anyc_set_resolver(NULL, NULL);
 }
 
-ANYC_TEST(tcp, b130_a_literal_and_a_failing_name)
+ANYC_TEST_NET(tcp, b130_a_literal_and_a_failing_name)
 {
 	struct anyc_stream *s;
 	struct anyc_address a;
@@ -291,7 +291,7 @@ ANYC_TEST(tcp, b133_no_delay_and_non_blocking)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(tcp, h01_ipv6_first_then_ipv4)
+ANYC_TEST_NET(tcp, h01_ipv6_first_then_ipv4)
 {
 	struct anyc_connect_attempt tried[PLACES];
 	size_t count = PLACES;
@@ -340,7 +340,7 @@ ANYC_TEST(tcp, h01_the_stagger)
 	anyc_set_resolver(NULL, NULL);
 }
 
-ANYC_TEST(tcp, h01_localhost)
+ANYC_TEST_NET(tcp, h01_localhost)
 {
 	struct port port;
 	struct anyc_listener *l = listen_here(&port);
@@ -385,7 +385,7 @@ ANYC_TEST(tcp, h03_local_address_and_port)
 	anyc_listener_free(l);
 }
 
-ANYC_TEST(tcp, h03_local_port_alone)
+ANYC_TEST_NET(tcp, h03_local_port_alone)
 {
 	struct anyc_tcp_connect_options o = { 0 };
 	struct anyc_address local, free_port;
@@ -403,7 +403,7 @@ ANYC_TEST(tcp, h03_local_port_alone)
 	anyc_listener_free(l);
 }
 
-ANYC_TEST(tcp, r16_bad_arguments)
+ANYC_TEST_NET(tcp, r16_bad_arguments)
 {
 	struct anyc_tcp_connect_options o = { .local_port = 65536 };
 	struct anyc_tcp_listen_options lo = { .backlog = -1 };
@@ -455,7 +455,7 @@ static int accept_once(void *arg)
 	return 0;
 }
 
-ANYC_TEST(tcp, b135_second_accept_is_busy)
+ANYC_TEST_NET(tcp, b135_second_accept_is_busy)
 {
 	struct port port;
 	struct acceptor a = { .listener = listen_here(&port) };
@@ -475,7 +475,7 @@ ANYC_TEST(tcp, b135_second_accept_is_busy)
 	anyc_listener_free(a.listener);
 }
 
-ANYC_TEST(tcp, b135_close_wakes_accept)
+ANYC_TEST_NET(tcp, b135_close_wakes_accept)
 {
 	struct port port;
 	struct acceptor a = { .listener = listen_here(&port) };
@@ -494,7 +494,7 @@ ANYC_TEST(tcp, b135_close_wakes_accept)
 	anyc_listener_free(a.listener);
 }
 
-ANYC_TEST(tcp, b135_free_wakes_accept)
+ANYC_TEST_NET(tcp, b135_free_wakes_accept)
 {
 	struct port port;
 	struct acceptor a = { .listener = listen_here(&port) };
@@ -508,7 +508,7 @@ ANYC_TEST(tcp, b135_free_wakes_accept)
 	CHECK_RC(a.rc, ANYC_ECLOSED);
 }
 
-ANYC_TEST(tcp, b135_a_cancelled_accept_loses_no_connection)
+ANYC_TEST_NET(tcp, b135_a_cancelled_accept_loses_no_connection)
 {
 	struct port port;
 	struct acceptor a = { .listener = listen_here(&port) };
@@ -590,7 +590,7 @@ ANYC_TEST(tcp, h07_one_family)
 	anyc_listener_free(l);
 }
 
-ANYC_TEST(tcp, h08_one_port_for_all_addresses)
+ANYC_TEST_NET(tcp, h08_one_port_for_all_addresses)
 {
 	struct acceptor a = { 0 };
 	struct anyc_stream *s;
@@ -652,7 +652,7 @@ ANYC_TEST(tcp, h08_accept_from_several_sockets)
 	anyc_listener_free(a.listener);
 }
 
-ANYC_TEST(tcp, h08_a_port_that_is_taken)
+ANYC_TEST_NET(tcp, h08_a_port_that_is_taken)
 {
 	struct port port;
 	struct anyc_listener *l = listen_here(&port), *second;
@@ -668,7 +668,7 @@ ANYC_TEST(tcp, h08_a_port_that_is_taken)
 	anyc_listener_free(second);
 }
 
-ANYC_TEST(tcp, h07_reuse_port)
+ANYC_TEST_NET(tcp, h07_reuse_port)
 {
 	struct anyc_tcp_listen_options o = { .reuse_port = true };
 	struct anyc_listener *a, *b;
@@ -681,7 +681,7 @@ ANYC_TEST(tcp, h07_reuse_port)
 	anyc_listener_free(b);
 }
 
-ANYC_TEST(tcp, h09_scope_ids)
+ANYC_TEST_NET(tcp, h09_scope_ids)
 {
 	struct anyc_address a;
 	char text[80];
@@ -800,7 +800,7 @@ static void check_echo(struct shop *shop)
 	anyc_stream_free(s);
 }
 
-ANYC_TEST(tcp, b137_cancelling_ends_serve_and_handlers)
+ANYC_TEST_NET(tcp, b137_cancelling_ends_serve_and_handlers)
 {
 	struct shop shop = { 0 };
 	struct anyc_stream *s[3];
@@ -823,7 +823,7 @@ ANYC_TEST(tcp, b137_cancelling_ends_serve_and_handlers)
 	anyc_listener_free(shop.listener);
 }
 
-ANYC_TEST(tcp, b137_in_a_group_of_the_callers)
+ANYC_TEST_NET(tcp, b137_in_a_group_of_the_callers)
 {
 	struct shop shop = { 0 };
 	struct anyc_group g, handlers;
@@ -847,7 +847,7 @@ ANYC_TEST(tcp, b137_in_a_group_of_the_callers)
 	anyc_listener_free(shop.listener);
 }
 
-ANYC_TEST(tcp, h10_serve_until_closed)
+ANYC_TEST_NET(tcp, h10_serve_until_closed)
 {
 	struct shop shop = { 0 };
 	struct anyc_group g;
@@ -863,7 +863,7 @@ ANYC_TEST(tcp, h10_serve_until_closed)
 	anyc_listener_free(shop.listener);
 }
 
-ANYC_TEST(tcp, h10_freed_while_serving)
+ANYC_TEST_NET(tcp, h10_freed_while_serving)
 {
 	struct shop shop = { 0 };
 	struct anyc_group g;
@@ -876,7 +876,7 @@ ANYC_TEST(tcp, h10_freed_while_serving)
 	CHECK_RC(shop.rc, 0);
 }
 
-ANYC_TEST(tcp, h10_a_failing_handler)
+ANYC_TEST_NET(tcp, h10_a_failing_handler)
 {
 	struct shop shop = { 0 };
 	struct anyc_group g;
@@ -912,7 +912,7 @@ ANYC_TEST(tcp, h10_a_failing_handler)
 	anyc_listener_free(shop.listener);
 }
 
-ANYC_TEST(tcp, h10_limit)
+ANYC_TEST_NET(tcp, h10_limit)
 {
 	struct shop shop = { .options = { .limit = 2 } };
 	struct anyc_stream *s[5];
@@ -936,7 +936,7 @@ ANYC_TEST(tcp, h10_limit)
 	anyc_listener_free(shop.listener);
 }
 
-ANYC_TEST(tcp, h10_cancelled_at_the_limit)
+ANYC_TEST_NET(tcp, h10_cancelled_at_the_limit)
 {
 	struct shop shop = { .options = { .limit = 1 } };
 	struct anyc_stream *s;
@@ -999,7 +999,7 @@ static void odd_make(struct odd_listener *o, int rc, int most)
 	o->most = most;
 }
 
-ANYC_TEST(tcp, b136_connections_that_died_are_passed_over)
+ANYC_TEST_NET(tcp, b136_connections_that_died_are_passed_over)
 {
 	static const int codes[] = { ECONNABORTED, EPERM, EPROTO, ENETUNREACH, EHOSTUNREACH };
 	struct odd_listener o;
@@ -1014,7 +1014,7 @@ ANYC_TEST(tcp, b136_connections_that_died_are_passed_over)
 	}
 }
 
-ANYC_TEST(tcp, b136_a_shortage_is_retried_every_100_ms)
+ANYC_TEST_NET(tcp, b136_a_shortage_is_retried_every_100_ms)
 {
 	static const int codes[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
 	struct odd_listener o;
@@ -1035,7 +1035,7 @@ ANYC_TEST(tcp, b136_a_shortage_is_retried_every_100_ms)
 	}
 }
 
-ANYC_TEST(tcp, b136_other_errors_end_serve)
+ANYC_TEST_NET(tcp, b136_other_errors_end_serve)
 {
 	struct odd_listener o;
 
@@ -1079,7 +1079,7 @@ ANYC_TEST(tcp, h11_out_of_descriptors)
 }
 
 /* No task can be made: the connection is closed, serving goes on. */
-ANYC_TEST(tcp, h11_no_task_for_a_connection)
+ANYC_TEST_NET(tcp, h11_no_task_for_a_connection)
 {
 	struct shop shop = { .options = { .stack_size = (size_t)1 << 46 } };
 	struct anyc_stream *s;
@@ -1120,7 +1120,7 @@ static void check_not_adopted(int fd, bool listener, const char *part)
 	CHECK_INT(fcntl(fd, F_GETFL), ==, flags); /* open, and as it was */
 }
 
-ANYC_TEST(tcp, b143_what_is_not_adopted)
+ANYC_TEST_NET(tcp, b143_what_is_not_adopted)
 {
 	struct anyc_address where;
 	struct anyc_stream *s;
@@ -1148,7 +1148,7 @@ ANYC_TEST(tcp, b143_what_is_not_adopted)
 	close(listening);
 }
 
-ANYC_TEST(tcp, b143_adopted_is_non_blocking_and_owned)
+ANYC_TEST_NET(tcp, b143_adopted_is_non_blocking_and_owned)
 {
 	struct anyc_stream *s, *b;
 	struct anyc_listener *l;
@@ -1172,7 +1172,7 @@ ANYC_TEST(tcp, b143_adopted_is_non_blocking_and_owned)
 }
 
 /* inetd gives the connection as descriptor 0, whose flags others share (rule 18). */
-ANYC_TEST(tcp, r18_standard_descriptors_stay_blocking)
+ANYC_TEST_NET(tcp, r18_standard_descriptors_stay_blocking)
 {
 	struct anyc_address where;
 	struct anyc_stream *s;

@@ -100,7 +100,7 @@ static void check_talk_after(struct anyc_stream *server, struct anyc_stream *cli
 	check_talk(server, client);
 }
 
-ANYC_TEST(tls, b119_megabyte_over_tcp)
+ANYC_TEST_NET(tls, b119_megabyte_over_tcp)
 {
 	struct transfer out = { .size = 1 << 20, .piece = 1 << 20 };
 	struct transfer in = { .size = 1 << 20, .piece = 1 << 16 };
@@ -125,7 +125,7 @@ ANYC_TEST(tls, b119_megabyte_over_tcp)
 }
 
 /* What comes back after a failure is a closed socket: the peer sees the end of it. */
-ANYC_TEST(tls, b148_connect_closes_the_socket_of_a_refused_peer)
+ANYC_TEST_NET(tls, b148_connect_closes_the_socket_of_a_refused_peer)
 {
 	struct anyc_stream *client = (struct anyc_stream *)1;
 	struct anyc_group g;
@@ -150,7 +150,7 @@ ANYC_TEST(tls, b148_connect_closes_the_socket_of_a_refused_peer)
 	server_end(&s);
 }
 
-ANYC_TEST(tls, b148_connect_to_nobody)
+ANYC_TEST_NET(tls, b148_connect_to_nobody)
 {
 	struct anyc_stream *client;
 	struct server s;
@@ -164,7 +164,7 @@ ANYC_TEST(tls, b148_connect_to_nobody)
 }
 
 /* Its own write of an alert or of data must not kill the process. */
-ANYC_TEST(tls, c12_sigpipe_at_its_default)
+ANYC_TEST_NET(tls, c12_sigpipe_at_its_default)
 {
 	struct anyc_stream *client;
 	struct server s;
@@ -208,7 +208,7 @@ ANYC_TEST(tls, b146_truncation_over_tcp)
 }
 
 /* A child's free closes its descriptor and no more: the connection is still the parent's. */
-ANYC_TEST(tls, r27_a_child_says_no_goodbye)
+ANYC_TEST_NET(tls, r27_a_child_says_no_goodbye)
 {
 	struct anyc_stream *client;
 	struct server s;
@@ -258,7 +258,7 @@ static int serve_task(void *arg)
 }
 
 /* One that says nothing, one that lies, and one that is served at once all the same. */
-ANYC_TEST(tls, g13_a_slow_client_holds_up_nobody)
+ANYC_TEST_NET(tls, g13_a_slow_client_holds_up_nobody)
 {
 	struct anyc_stream *slow, *liar, *client;
 	struct anyc_group g;
@@ -302,7 +302,7 @@ ANYC_TEST(tls, g13_a_slow_client_holds_up_nobody)
 }
 
 /* Receive and send in two tasks on a new connection: one of them handshakes, both go on. */
-ANYC_TEST(tls, g13_first_use_in_two_tasks)
+ANYC_TEST_NET(tls, g13_first_use_in_two_tasks)
 {
 	struct transfer out = { .size = 100000, .piece = 10000 };
 	struct transfer in = { .size = 40000, .piece = 10000 };
@@ -333,7 +333,7 @@ ANYC_TEST(tls, g13_first_use_in_two_tasks)
 }
 
 /* Without waiting a handshake goes on bit by bit; a cancelled one is taken up again. */
-ANYC_TEST(tls, g13_handshake_in_pieces)
+ANYC_TEST_NET(tls, g13_handshake_in_pieces)
 {
 	struct shake client = { .host = "localhost" };
 	struct anyc_scope scope;
@@ -362,7 +362,7 @@ ANYC_TEST(tls, g13_handshake_in_pieces)
 	server_end(&s);
 }
 
-ANYC_TEST(tls, g13_close_and_free_under_a_handshake)
+ANYC_TEST_NET(tls, g13_close_and_free_under_a_handshake)
 {
 	struct anyc_stream *silent;
 	struct anyc_group g;
@@ -386,7 +386,7 @@ ANYC_TEST(tls, g13_close_and_free_under_a_handshake)
 	}
 }
 
-ANYC_TEST(tls, b135_listener_close_wakes_accept)
+ANYC_TEST_NET(tls, b135_listener_close_wakes_accept)
 {
 	struct anyc_stream *stream = NULL;
 	struct anyc_group g;

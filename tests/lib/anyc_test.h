@@ -2,8 +2,9 @@
 /*
  * ANYC_TEST: one test body, run once on every row: "libuv", "libevent", "libev" (a native loop
  * that the test makes and runs), "anyc" (anyc_run() without a native loop), "none" (called from a
- * plain thread's main) and "sim" (a virtual clock, and the kernel's network).  The body runs in a
- * task, and nothing may be left behind.
+ * plain thread's main) and "sim" (a virtual clock, and the kernel's network); what it does with
+ * the network through anyc alone also on "simnet" (a simulated one).  The body runs in a task, and
+ * nothing may be left behind.
  *
  *	ANYC_TEST(scope, b020_cancelled_before_entry, .deadline = 20)
  *	{
@@ -46,6 +47,7 @@
 #define ANYC_ROWS_NATIVE "libuv,libevent,libev"
 #define ANYC_ROWS_LOOP "libuv,libevent,libev,anyc,sim" /* a loop runs the tasks */
 #define ANYC_ROWS_ALL "libuv,libevent,libev,anyc,none,sim"
+#define ANYC_ROWS_NET ANYC_ROWS_ALL ",simnet" /* knows the network through anyc alone */
 
 struct anyc_test {
 	const char *suite, *name, *file;
@@ -56,8 +58,9 @@ struct anyc_test {
 	int deadline; /* of the body, in seconds; 0: 10 */
 };
 
-/* On all rows; on some; and on some, called from main outside of everything. */
+/* On all rows; on those and simnet; on some; and on some, called from main outside of everything. */
 #define ANYC_TEST(suite, name, ...) ANYC_TEST_(suite, name, ANYC_ROWS_ALL, false, ##__VA_ARGS__)
+#define ANYC_TEST_NET(suite, name, ...) ANYC_TEST_(suite, name, ANYC_ROWS_NET, false, ##__VA_ARGS__)
 #define ANYC_TEST_ON(suite, name, rows, ...) ANYC_TEST_(suite, name, rows, false, ##__VA_ARGS__)
 #define ANYC_TEST_MAIN(suite, name, rows, ...) ANYC_TEST_(suite, name, rows, true, ##__VA_ARGS__)
 

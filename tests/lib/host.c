@@ -24,6 +24,7 @@ static const struct host_row rows[] = {
 	{ "libuv", IF_UV(&host_uv) }, { "libevent", IF_EVENT(&host_event) },
 	{ "libev", IF_EV(&host_ev) }, { "anyc", &host_alone },
 	{ "none", &host_none }, { "sim", &host_sim },
+	{ "simnet", &host_simnet },
 };
 
 const struct host_row *host_row(unsigned i)

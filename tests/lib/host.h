@@ -78,6 +78,6 @@ int host_run_task(struct host *h, const char *row, anyc_task_fn *fn, void *arg, 
 void host_call(struct host *h, host_fn *fn, void *arg);
 
 extern const struct host_ops host_uv, host_event, host_ev, host_alone, host_none,
-	host_sim;
+	host_sim, host_simnet;
 
 #endif

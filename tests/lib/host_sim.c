@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* A sim as a host: virtual clock, the kernel's network. */
+/* A sim as a host: virtual clock, and the kernel's network or one of its own. */
 #include "anyc_test.h"
 
 #include <anyc/sim.h>
-#include <errno.h>
-#include <stdlib.h>
 
-static int sim_host_make(struct host *h)
+static int make(struct host *h, bool network)
 {
+	struct anyc_sim_options options = { .network = network };
 	struct anyc_sim *sim;
-	int rc = anyc_sim_create(&sim, NULL);
+	int rc = anyc_sim_create(&sim, &options);
 
 	h->native = sim;
 	return rc;
+}
+
+static int sim_host_make(struct host *h)
+{
+	return make(h, false);
+}
+
+static int simnet_host_make(struct host *h)
+{
+	return make(h, true);
 }
 
 /* Ends when nothing goes on: what tasks wait for may come from the test. */
@@ -42,6 +51,17 @@ const struct host_ops host_sim = {
 	.row = "sim",
 	.library = "sim",
 	.make = sim_host_make,
+	.backend = anyc_sim_backend,
+	.run = sim_host_run,
+	.stop = sim_host_stop,
+	.destroy = sim_host_destroy,
+	.soon = sim_host_soon,
+};
+
+const struct host_ops host_simnet = {
+	.row = "simnet",
+	.library = "sim",
+	.make = simnet_host_make,
 	.backend = anyc_sim_backend,
 	.run = sim_host_run,
 	.stop = sim_host_stop,

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connecting on a sim's network; see net.h.
+ *
+ * Rules
+ *  - The question takes one way's time, the answer another.  The listener has the connection when
+ *    the question has arrived, so its data may be there as soon as the answer.
+ *  - A listener that is full does not answer.  The question is sent again, as Linux does: a second
+ *    later, then two, four... and given up after 127.
+ *  - Who gives up resets what the listener may have.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <anyc/error.h>
+#include <anyc/task.h>
+
+#include "net.h"
+
+#define TRIES 7
+
+/* ------------------------------------------------------------------------------ its memory */
+
+static void conn_link(struct anyc__sim_conn *c)
+{
+	struct anyc__sim_net *net = c->sim->net;
+
+	c->next = net->conns;
+	if (c->next != NULL)
+		c->next->before = c;
+	net->conns = c;
+	anyc__sim_use_port(c->sim, &c->end[0].local, 1);
+}
+
+static void conn_free(struct anyc__sim_conn *c)
+{
+	struct anyc_sim *sim = c->sim;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		anyc__sim_wire_clear(&c->end[i]);
+	if (sim != NULL) {
+		anyc__sim_event_unset(sim, &c->progress);
+		anyc__sim_use_port(sim, &c->end[0].local, -1);
+		if (c->before != NULL)
+			c->before->next = c->next;
+		else
+			sim->net->conns = c->next;
+		if (c->next != NULL)
+			c->next->before = c->before;
+	}
+	anyc_engine_operations()->free(c);
+}
+
+void anyc__sim_conn_drop(struct anyc__sim_conn *c)
+{
+	if (--c->held == 0)
+		conn_free(c);
+}
+
+/* -------------------------------------------------------------------------------- progress */
+
+static void answer(struct anyc__sim_conn *c, int result)
+{
+	c->result = result;
+	c->connecting = CONNECT_ANSWERED;
+	anyc__sim_event_set(c->sim, &c->progress, anyc__sim_after_latency(c));
+}
+
+/* No answer: the question is sent again, or has been often enough. */
+static void ask_again(struct anyc__sim_conn *c)
+{
+	int64_t pause = ANYC_SECOND << c->tries++;
+
+	if (c->tries == TRIES) {
+		c->result = -ETIMEDOUT;
+		c->connecting = CONNECT_ANSWERED;
+	}
+	anyc__sim_event_set(c->sim, &c->progress, anyc__sim_later(c->sim->now, pause));
+}
+
+/* The question has arrived. */
+static void asked(struct anyc__sim_conn *c)
+{
+	struct anyc__sim_listener *l = anyc__sim_listener_for(c->sim, &c->end[0].remote);
+	bool refused = c->link.reach == ANYC_SIM_REFUSES || l == NULL;
+
+	if (c->link.reach == ANYC_SIM_HANGS) {
+		ask_again(c);
+	} else if (refused || anyc__sim_chance(c->sim, c->link.refuse)) {
+		answer(c, -ECONNREFUSED);
+	} else if (anyc__sim_listener_full(l)) {
+		ask_again(c);
+	} else {
+		anyc__sim_listener_take(l, c);
+		answer(c, 0);
+	}
+}
+
+static void done(struct anyc__sim_conn *c)
+{
+	struct anyc__sim_address_text from, to;
+
+	c->connecting = CONNECT_DONE;
+	anyc__sim_trace(c->sim, "connect %s > %s %s", anyc__sim_text(&from, &c->end[0].local),
+			anyc__sim_text(&to, &c->end[0].remote),
+			c->result == 0 ? "connected" : anyc_err_name(c->result));
+	anyc__sim_wake(&c->caller);
+}
+
+static void progress(struct anyc__sim_event *event)
+{
+	size_t place = offsetof(struct anyc__sim_conn, progress);
+	struct anyc__sim_conn *c = (void *)((char *)event - place);
+
+	if (c->connecting == CONNECT_ASKS)
+		asked(c);
+	else
+		done(c);
+}
+
+/* -------------------------------------------------------------------------------- addresses */
+
+/* The port that is asked for: nobody may have it to the same address, nor listen there. */
+static int check_port(struct anyc_sim *sim, const struct anyc_address *from,
+		      const struct anyc_address *to)
+{
+	const struct anyc__sim_conn *c;
+
+	if (anyc__sim_listener_for(sim, from) != NULL)
+		return -EADDRINUSE;
+	for (c = sim->net->conns; c != NULL; c = c->next)
+		if (anyc_address_port(&c->end[0].local) == anyc_address_port(from) &&
+		    anyc_address_port(&c->end[0].remote) == anyc_address_port(to) &&
+		    anyc__sim_same_host(&c->end[0].local, from) &&
+		    anyc__sim_same_host(&c->end[0].remote, to))
+			return -EADDRNOTAVAIL;
+	return 0;
+}
+
+static int choose_local(struct anyc_sim *sim, struct anyc_address *local,
+			const struct anyc_address *to, const struct anyc_address *from)
+{
+	unsigned port = from != NULL ? anyc_address_port(from) : 0;
+
+	*local = from != NULL && !anyc__sim_is_any(from) ? *from : *to;
+	anyc__sim_set_port(local, port);
+	if (port != 0)
+		return check_port(sim, local, to);
+	port = anyc__sim_free_port(sim);
+	anyc__sim_set_port(local, port);
+	return port != 0 ? 0 : -EADDRNOTAVAIL;
+}
+
+static int conn_new(struct anyc__sim_conn **out, struct anyc_sim *sim,
+		    const struct anyc_address *to, const struct anyc_address *from)
+{
+	struct anyc_address remote = *to, local;
+	struct anyc__sim_conn *c;
+	int i, rc;
+
+	anyc__sim_be_loopback(&remote);
+	rc = choose_local(sim, &local, &remote, from);
+	if (rc != 0)
+		return rc;
+	c = sim->ops->alloc(sizeof *c);
+	if (c == NULL)
+		return -ENOMEM;
+	c->sim = sim;
+	c->link = *anyc__sim_link_of(sim, &remote);
+	c->held = 1;
+	c->progress.happen = progress;
+	for (i = 0; i < 2; i++) {
+		c->end[i].conn = c;
+		c->end[i].local = i == 0 ? local : remote;
+		c->end[i].remote = i == 0 ? remote : local;
+		anyc__sim_wire_init(&c->end[i]);
+	}
+	conn_link(c);
+	*out = c;
+	return 0;
+}
+
+/* -------------------------------------------------------------------------------- the call */
+
+/* The caller does not want it any more. */
+static void give_up(struct anyc__sim_conn *c)
+{
+	c->end[0].closed = true;
+	if (c->sim != NULL)
+		anyc__sim_event_unset(c->sim, &c->progress);
+	anyc__sim_send_reset(&c->end[0]);
+	anyc__sim_conn_drop(c);
+}
+
+int anyc__sim_connect(void *self, struct anyc_stream **out, const struct anyc_address *to,
+		      const struct anyc_address *from)
+{
+	struct anyc__sim_conn *c;
+	int rc = conn_new(&c, self, to, from);
+
+	if (rc != 0)
+		return rc;
+	if (c->link.reach == ANYC_SIM_UNREACHABLE) {
+		anyc__sim_conn_drop(c);
+		ANYC_IGNORE(anyc_checkpoint_shielded());
+		return -EHOSTUNREACH;
+	}
+	anyc__sim_event_set(c->sim, &c->progress, anyc__sim_after_latency(c));
+	rc = anyc__sim_wait(&c->caller);
+	if (rc == 0)
+		rc = c->result;
+	if (rc != 0) {
+		give_up(c);
+		return rc;
+	}
+	*out = anyc__sim_stream_open(&c->end[0]);
+	return 0;
+}
