@@ -18,7 +18,7 @@ static int work(void *name)
 
 int main()
 {
-	for (const char *name : {"anyc", "libuv", "libevent", "libev"}) {
+	for (const char *name : {"anyc", "libuv", "libevent", "libev", "sim"}) {
 		struct anyc_run_options options = {};
 
 		options.backend = name;

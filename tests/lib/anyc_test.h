@@ -58,9 +58,10 @@ struct anyc_test {
 	int deadline; /* of the body, in seconds; 0: 10 */
 };
 
-/* On all rows; on those and simnet; on some; and on some, called from main outside of everything. */
+/* On all rows; on those and simnet; on some; on some, called from main outside of everything. */
 #define ANYC_TEST(suite, name, ...) ANYC_TEST_(suite, name, ANYC_ROWS_ALL, false, ##__VA_ARGS__)
-#define ANYC_TEST_NET(suite, name, ...) ANYC_TEST_(suite, name, ANYC_ROWS_NET, false, ##__VA_ARGS__)
+#define ANYC_TEST_NET(suite, name, ...) \
+	ANYC_TEST_(suite, name, ANYC_ROWS_NET, false, ##__VA_ARGS__)
 #define ANYC_TEST_ON(suite, name, rows, ...) ANYC_TEST_(suite, name, rows, false, ##__VA_ARGS__)
 #define ANYC_TEST_MAIN(suite, name, rows, ...) ANYC_TEST_(suite, name, rows, true, ##__VA_ARGS__)
 
