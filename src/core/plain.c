@@ -115,8 +115,10 @@ int anyc__plain_root(struct anyc_task **out)
 			return rc;
 		p = NULL;
 	}
-	if ((p != NULL && (p->engine.turns != 0 || p->engine.in_probe)) ||
-	    anyc__registry_here(&one) != 0)
+	if (p != NULL && p->engine.in_probe)
+		return anyc__misuse(ANYC_ENOTASK,
+				    "a call that waits was made inside a probe or a destructor");
+	if ((p != NULL && p->engine.turns != 0) || anyc__registry_here(&one) != 0)
 		return refuse_on_loop();
 	if (p == NULL) {
 		rc = plain_make(&p);

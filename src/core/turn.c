@@ -386,14 +386,17 @@ static inline void pop(struct anyc__engine *e, struct anyc__turn *turn)
 
 static void take_events(struct anyc__engine *e, unsigned why)
 {
-	bool block = (why & ANYC__TURN_BLOCK) != 0 && e->ready_first == NULL &&
-		     e->local_first == NULL && e->budget > 0 && e->blocked.first_ == NULL;
+	bool block = (why & ANYC__TURN_BLOCK) != 0 && nothing_ready(e) && e->budget > 0 &&
+		     e->blocked.first_ == NULL;
+	bool told = ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && block;
 
-	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && block)
+	if (told) {
 		anyc__probe_wait(e, true);
+		block = nothing_ready(e); /* it may have woken somebody */
+	}
 	if (block || e->blocked.first_ != NULL || (why & ANYC_TURN_READABLE) != 0)
 		anyc__poller_wait(e, block);
-	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && block)
+	if (told)
 		anyc__probe_wait(e, false);
 	anyc__wake_check(e);
 	if (e->timers.count != 0) {

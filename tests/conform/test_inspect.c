@@ -721,7 +721,7 @@ ANYC_TEST(inspect, n13_probes)
 	CHECK_OK(anyc_spawn_opts(&g, count_up, &n, &b));
 	SETTLE();
 	CHECK_OK(anyc_event_set(&event));
-	CHECK_OK(anyc_sleep(MS(2)));
+	CHECK_OK(anyc_sleep(MS(50)));
 	CHECK_OK(anyc_loop_set_probes(NULL, NULL));
 	CHECK_STR(t.text, "+a !a +b !b !a ya -b wa !a 7a ");
 	CHECK_INT(t.waits, >, 0);
@@ -729,10 +729,31 @@ ANYC_TEST(inspect, n13_probes)
 	n = t.waits;
 	CHECK_OK(anyc_spawn_opts(&g, count_up, &n, &b));
 	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_OK(anyc_sleep(MS(2)));
+	CHECK_OK(anyc_sleep(MS(50)));
 	CHECK_STR(t.text, "+a !a +b !b !a ya -b wa !a 7a ");
 	CHECK_INT(t.waits + 1, ==, n);
 	CHECK_INT(t.since, ==, 0);
+}
+
+static void set_before_waiting(void *arg, int64_t until)
+{
+	(void)until;
+	CHECK_OK(anyc_event_set(arg));
+}
+
+/* What a probe wakes just before the loop would have waited runs at once. */
+ANYC_TEST(inspect, n13_a_probe_may_wake)
+{
+	struct anyc_event event = { 0 };
+	struct anyc_probes probes = { .before_wait = set_before_waiting, .arg = &event };
+	int64_t start = clock_now();
+	struct anyc_scope s;
+
+	CHECK_OK(anyc_loop_set_probes(NULL, &probes));
+	anyc_scope_enter_timeout(&s, 5 * ANYC_SECOND);
+	CHECK_OK(anyc_scope_leave(&s, anyc_event_wait(&event)));
+	CHECK_TOOK(start, 0, 0);
+	CHECK_OK(anyc_loop_set_probes(NULL, NULL));
 }
 
 ANYC_TEST(inspect, n13_since_when)
