@@ -465,7 +465,9 @@ bool anyc__waits_outside(const struct anyc__engine *e)
 
 bool anyc__has_prospects(const struct anyc__engine *e)
 {
-	return !nothing_ready(e) || e->timers.count != 0 || anyc__waits_outside(e);
+	/* Who waits for all others to wait is woken by just that. */
+	return !nothing_ready(e) || e->blocked.first_ != NULL || e->timers.count != 0 ||
+	       anyc__waits_outside(e);
 }
 
 void anyc__drive(struct anyc__engine *e)

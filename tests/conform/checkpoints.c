@@ -30,6 +30,7 @@ struct world {
 	struct anyc_future future;
 	struct anyc_sender sender; /* an item is in the queue, and there is room for others */
 	struct anyc_receiver receiver;
+	struct anyc_sequencer sequencer;
 	struct anyc_handle ended;
 	struct anyc_listener *listener;
 	char port[16];
@@ -83,6 +84,7 @@ CALL(future_wait, anyc_future_wait(&w->future))
 CALL(queue_send, anyc_queue_send(&w->sender, "x"))
 CALL(queue_receive, anyc_queue_receive(&w->receiver, (char[1]){ 0 }))
 CALL(queue_receive_many, anyc_queue_receive_many(&w->receiver, (char[2]){ 0 }, 2))
+CALL(sequencer_enter, anyc_sequencer_enter(&w->sequencer, 0))
 CALL(signal_wait, anyc_signal_wait((const int[]){ SIGUSR2 }, 1))
 CALL(wait_all_blocked, anyc_wait_all_blocked())
 CALL(wait_readable, anyc_wait_readable(w->pipe[0]))
@@ -215,6 +217,7 @@ static const struct checkpoint {
 	{ "anyc_queue_receive", call_queue_receive, 0 },
 	{ "anyc_queue_receive_many", call_queue_receive_many, 0 },
 	{ "anyc_signal_wait", call_signal_wait, 0 },
+	{ "anyc_sequencer_enter", call_sequencer_enter, 0 },
 	{ "anyc_wait_all_blocked", call_wait_all_blocked, 0 },
 	{ "anyc_wait_readable", call_wait_readable, 0 },
 	{ "anyc_wait_writable", call_wait_writable, 0 },

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Connecting, listening, serving, adopting: behaviours.md section 9, semantics.md H1 to H12. */
 #include "conform_net.h"
-#include "lib/fds.h"
 
 #include <fcntl.h>
 #include <net/if.h>
@@ -1211,21 +1210,22 @@ ANYC_TEST_NET(tcp, r18_standard_descriptors_stay_blocking)
 /* One connection at a time takes no epoll set and no timer: nothing but the sockets is open. */
 ANYC_TEST_ON(tcp, r43_a_plain_thread_needs_no_registration, "none")
 {
-	struct fds before, after;
+	struct anyc_snapshot before, after;
 	struct anyc_address where;
 	struct anyc_stream *s;
 	int listening = listen_bare(1, &where), peer;
-	char port[8], buf[8], names_of_new[200];
+	char port[8], buf[8], changes[300];
 
 	snprintf(port, sizeof port, "%u", anyc_address_port(&where) & 0xffffU);
-	fds_take(&before);
+	anyc_snapshot_take(&before);
 	CHECK_OK(anyc_tcp_connect(&s, "127.0.0.1", port, NULL));
 	peer = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
 	bare_send(peer, "abc");
 	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 3);
-	fds_take(&after);
-	if (fds_new(&before, &after, names_of_new, sizeof names_of_new) != 2)
-		FAIL("open besides the stream's and the peer's:%s", names_of_new);
+	anyc_snapshot_take(&after);
+	anyc_snapshot_compare(&before, &after, changes, sizeof changes);
+	if (after.fds != before.fds + 2)
+		FAIL("open besides the stream's and the peer's: %s", changes);
 	anyc_stream_free(s);
 	close(peer);
 	close(listening);

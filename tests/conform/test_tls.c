@@ -671,19 +671,19 @@ ANYC_TEST(tls, r16_one_send_is_one_send_below)
 
 	fixture_make(&f);
 	link_make(&l, &f, &(struct pair_options){ .capacity = 200000 });
-	before = pair_counts(l.client.below);
+	before = counts_of(l.client.below);
 	CHECK_OK(anyc_stream_send(l.client.stream, big, sizeof big));
-	after = pair_counts(l.client.below);
+	after = counts_of(l.client.below);
 	CHECK_INT(after.sends - before.sends, ==, 1);
 	CHECK_INT(after.sent - before.sent, <, sizeof big + 4 * 40);
 	before = after;
 	CHECK_OK(anyc_stream_sendv(l.client.stream, iov, 3));
-	after = pair_counts(l.client.below);
+	after = counts_of(l.client.below);
 	CHECK_INT(after.sends - before.sends, ==, 1);
 	/* One record: small neighbours share it. */
 	CHECK_INT(after.sent - before.sent, <, 13 + 40);
 	CHECK_OK(anyc_stream_send(l.client.stream, big, 0));
-	CHECK_INT(pair_counts(l.client.below).sends, ==, after.sends);
+	CHECK_INT(counts_of(l.client.below).sends, ==, after.sends);
 	link_free(&l);
 	fixture_end(&f);
 }
@@ -698,9 +698,9 @@ ANYC_TEST(tls, r17_close_says_goodbye_and_reads_what_is_there)
 	fixture_make(&f);
 	link_make(&l, &f, NULL);
 	CHECK_OK(anyc_stream_send(l.server.stream, "never read", 10));
-	CHECK_INT(pair_counts(l.server.below).undelivered, >, 0);
+	CHECK_INT(counts_of(l.server.below).undelivered, >, 0);
 	CHECK_OK(anyc_stream_close(l.client.stream));
-	CHECK_INT(pair_counts(l.server.below).undelivered, ==, 0);
+	CHECK_INT(counts_of(l.server.below).undelivered, ==, 0);
 	CHECK(pair_peer_closed(l.server.below));
 	check_end(l.server.stream);
 	link_free(&l);
@@ -790,9 +790,9 @@ ANYC_TEST(tls, r17_no_goodbye_on_a_broken_stream)
 	check_talk(l.client.stream, l.server.stream);
 	pair_cut_after(l.server.below, 0);
 	CHECK_RC(anyc_stream_receive(l.client.stream, &c, 1), ANYC_EBROKEN);
-	unread = pair_counts(l.server.below).unread;
+	unread = counts_of(l.server.below).unread;
 	CHECK_OK(anyc_stream_close(l.client.stream));
-	CHECK_INT(pair_counts(l.server.below).unread, ==, unread);
+	CHECK_INT(counts_of(l.server.below).unread, ==, unread);
 	link_free(&l);
 	fixture_end(&f);
 }
@@ -981,7 +981,7 @@ static int deafen_task(void *arg)
 {
 	struct link *l = arg;
 
-	while (pair_counts(l->server.below).sends == 0)
+	while (counts_of(l->server.below).sends == 0)
 		CHECK_OK(anyc_checkpoint());
 	pair_deafen(l->client.below);
 	return 0;

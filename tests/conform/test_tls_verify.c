@@ -113,7 +113,7 @@ ANYC_TEST(tls, b148_a_refused_name_sends_nothing)
 	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "A-label");
 	CHECK_RC(anyc_tls_wrap(&l.client.stream, l.client.below, NULL, NULL), ANYC_EINVAL);
 	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "needs the name");
-	CHECK_INT(pair_counts(l.client.below).sends, ==, 0);
+	CHECK_INT(counts_of(l.client.below).sends, ==, 0);
 	link_free(&l);
 	fixture_end(&f);
 }
@@ -277,7 +277,7 @@ ANYC_TEST(tls, c14_default_context_fails_when_nobody_is_trusted)
 	l.client.options.context = NULL;
 	CHECK_RC(anyc_tls_wrap(&l.client.stream, l.client.below, "localhost", NULL), ANYC_ETLS);
 	CHECK_HAS(anyc_error_detail(ANYC_ETLS), "no trusted certificates");
-	CHECK_INT(pair_counts(l.client.below).sends, ==, 0);
+	CHECK_INT(counts_of(l.client.below).sends, ==, 0);
 
 	/* The failure was not kept. */
 	setenv("SSL_CERT_FILE", f.certs.ca, 1);
@@ -313,7 +313,7 @@ ANYC_TEST(tls, r16_contexts_and_options_that_do_not_fit)
 	CHECK_RC(anyc_tls_listener(&listener, NULL, &o), ANYC_EINVAL);
 	CHECK(listener == NULL);
 	CHECK_RC(anyc_tls_handshake(l.client.below), ANYC_EINVAL);
-	CHECK_INT(pair_counts(l.client.below).sends, ==, 0);
+	CHECK_INT(counts_of(l.client.below).sends, ==, 0);
 	link_free(&l);
 	fixture_end(&f);
 }

@@ -2,7 +2,6 @@
 /* See alloc_fault.h.  Worker threads allocate too, hence the lock. */
 #include "anyc_test.h"
 #include "alloc_fault.h"
-#include "fds.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -115,32 +114,22 @@ static bool is_allowed(int rc, const int *allowed)
 static bool sweep_one(fault_scenario *scenario, void *arg, const int *allowed, unsigned long n,
 		      bool forever)
 {
-	struct anyc_memory_stats before, after;
-	struct fds fds, fds_after;
-	char names[256];
+	const char *how = forever ? "for good" : "once";
+	struct anyc_snapshot before, after;
+	char text[512];
 	bool fired;
 	int rc;
 
-	anyc_memory_stats(&before);
-	fds_take(&fds);
+	anyc_snapshot_take(&before);
 	fault_arm(n, forever);
 	rc = scenario(arg);
 	fired = fault_disarm();
 	CHECK_OK(anyc_thread_done());
 	if (!is_allowed(rc, allowed) || (!fired && rc < 0))
-		FAIL("allocation %lu failed %s: %s", n, forever ? "for good" : "once",
-		     anyc_err_name(rc));
-	anyc_memory_stats(&after);
-	fds_take(&fds_after);
-	if (fds_new(&fds, &fds_after, names, sizeof names) > 0)
-		FAIL("allocation %lu failed: descriptors are left:%s", n, names);
-	if (after.blocks != before.blocks || after.tasks != before.tasks ||
-	    after.loops != before.loops || after.stacks != before.stacks)
-		FAIL("allocation %lu failed %s: left are %zu blocks, %zu tasks, %zu loops, %zu "
-		     "stacks",
-		     n, forever ? "for good" : "once", after.blocks - before.blocks,
-		     after.tasks - before.tasks, after.loops - before.loops,
-		     after.stacks - before.stacks);
+		FAIL("allocation %lu failed %s: %s", n, how, anyc_err_name(rc));
+	anyc_snapshot_take(&after);
+	if (anyc_snapshot_compare(&before, &after, text, sizeof text) > 0)
+		FAIL("allocation %lu failed %s, and left something: %s", n, how, text);
 	return fired;
 }
 

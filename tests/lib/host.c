@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a host, the same for all rows. */
+/* The life of a host, the same for all rows, and the rows that the testing kit is given. */
 #include "anyc_test.h"
 
 #include <string.h>
@@ -115,6 +115,58 @@ int host_run_task(struct host *h, const char *row, anyc_task_fn *fn, void *arg, 
 	rc = run_native(h, fn, arg, name);
 	rc2 = host_destroy(h);
 	return rc2 != 0 ? rc2 : rc;
+}
+
+/* ------------------------------------------------------------------------- rows of the kit */
+
+static struct host *current;
+
+struct host *anyc_test_host(void)
+{
+	return current;
+}
+
+static int run_row(const struct anyc_test_host *row, anyc_task_fn *fn, void *arg, const char *name)
+{
+	struct host h;
+	int rc;
+
+	memset(&h, 0, sizeof h);
+	current = &h;
+	rc = host_run_task(&h, row->row, fn, arg, name);
+	current = NULL;
+	return rc;
+}
+
+/* A first loop opens what its library keeps for good, such as libuv's pipe for signals. */
+static int warm_up_row(const struct anyc_test_host *row)
+{
+	struct host h;
+	int rc = host_make(&h, row->row);
+
+	return rc != 0 ? rc : host_destroy(&h);
+}
+
+void host_add_all(void)
+{
+	const struct host_row *row;
+
+	for (unsigned i = 0; (row = host_row(i)) != NULL; i++) {
+		struct anyc_test_host host = { .size = sizeof host, .row = row->name };
+		const struct host_ops *ops = row->ops;
+
+		/* A sim is made by hand like a native loop, but is nobody else's. */
+		if (ops == NULL || ops->tick != NULL)
+			host.kind = ANYC_TEST_ROW_NATIVE;
+		else if (ops->library != NULL)
+			host.kind = ANYC_TEST_ROW_LOOP;
+		host.only_named = ops == &host_simnet;
+		if (ops != NULL)
+			host.run = run_row;
+		if (ops != NULL && ops->make != NULL)
+			host.warm_up = warm_up_row;
+		CHECK_OK(anyc_test_add_host(&host));
+	}
 }
 
 /* ------------------------------------------------------------------------------- host_call */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The hosts of tasks: native loops with a few things an application does with them, and the two
- * ways of having none.  Native headers do not mix, so each loop has a file of its own.
+ * ways of having none.  Each is a row of the testing kit.  Native headers do not mix, so each loop
+ * has a file of its own.
  */
 #ifndef ANYC_TEST_HOST_H
 #define ANYC_TEST_HOST_H
@@ -76,6 +77,11 @@ int host_run_task(struct host *h, const char *row, anyc_task_fn *fn, void *arg, 
 
 /* From a task of the host: fn runs in a native callback, and this task waits until it has. */
 void host_call(struct host *h, host_fn *fn, void *arg);
+
+/* Makes all rows known to the kit; once is enough. */
+void host_add_all(void);
+/* Where the test runs that has not asked to be outside. */
+struct host *anyc_test_host(void);
 
 extern const struct host_ops host_uv, host_event, host_ev, host_alone, host_none,
 	host_sim, host_simnet;

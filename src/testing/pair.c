@@ -3,16 +3,14 @@
  * Streams in memory.  Each direction is a pipe that both ends point at; a task that waits in it
  * leaves an event there, which whoever changes the pipe sets.
  */
-#include "pair.h"
+#include "kit.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <anyc/error.h>
-#include <anyc/sync.h>
-#include <anyc/task.h>
 
 struct pipe {
 	unsigned char *data;
@@ -31,8 +29,10 @@ struct end {
 	unsigned seed;
 	int broken;
 	bool closed;
-	struct pair_counts counts;
+	struct anyc_test_pair_counts counts;
 };
+
+static atomic_size_t ends; /* that live */
 
 static void wake(struct anyc_event *event)
 {
@@ -229,6 +229,7 @@ static void pair_free(struct anyc_stream *s)
 	drop_pipe(e->in);
 	drop_pipe(e->out);
 	free(e);
+	atomic_fetch_sub(&ends, 1);
 }
 
 static const struct anyc_stream_ops pair_ops = {
@@ -243,54 +244,75 @@ static const struct anyc_stream_ops pair_ops = {
 
 /* ------------------------------------------------------------------------------ by the test */
 
-static void *get_memory(size_t size)
+size_t anyc__test_pairs(void)
 {
-	void *block = calloc(1, size);
-
-	if (block == NULL) {
-		fprintf(stderr, "pair: no memory\n");
-		abort();
-	}
-	return block;
+	return atomic_load(&ends);
 }
 
-static struct pipe *make_pipe(const struct pair_options *options)
+static struct pipe *make_pipe(const struct anyc_test_pair_options *options)
 {
-	struct pipe *p = get_memory(sizeof *p);
+	struct pipe *p = calloc(1, sizeof *p);
 
+	if (p == NULL)
+		return NULL;
 	p->capacity = options->capacity > 0 ? options->capacity : (size_t)64 << 10;
-	p->data = get_memory(p->capacity);
+	p->data = calloc(1, p->capacity);
 	p->left = SIZE_MAX;
-	p->ends = 2;
+	p->ends = 1;
+	if (p->data == NULL) {
+		free(p);
+		return NULL;
+	}
 	return p;
 }
 
-static struct end *make_end(struct pipe *in, struct pipe *out, const struct pair_options *options)
+/* Takes the end's part in both pipes, which begin with one. */
+static struct anyc_stream *make_end(struct pipe *in, struct pipe *out,
+				    const struct anyc_test_pair_options *options)
 {
-	struct end *e = get_memory(sizeof *e);
+	struct end *e = calloc(1, sizeof *e);
 
+	if (e == NULL)
+		return NULL;
 	anyc_stream_init(&e->head, &pair_ops);
 	e->in = in;
 	e->out = out;
+	in->ends++;
+	out->ends++;
 	e->most = options->most;
 	e->seed = options->seed;
-	return e;
+	atomic_fetch_add(&ends, 1);
+	return &e->head;
 }
 
-void pair_make(struct anyc_stream **a, struct anyc_stream **b, const struct pair_options *options)
+int anyc_test_pair_sized(struct anyc_stream **a, struct anyc_stream **b,
+			 const struct anyc_test_pair_options *options, size_t size)
 {
-	static const struct pair_options plain;
+	struct anyc_test_pair_options o = { 0 };
 	struct pipe *there, *back;
 
-	if (options == NULL)
-		options = &plain;
-	there = make_pipe(options);
-	back = make_pipe(options);
-	*a = &make_end(back, there, options)->head;
-	*b = &make_end(there, back, options)->head;
+	if (options != NULL)
+		memcpy(&o, options, size < sizeof o ? size : sizeof o);
+	*a = *b = NULL;
+	there = make_pipe(&o);
+	back = make_pipe(&o);
+	if (there != NULL && back != NULL) {
+		*a = make_end(back, there, &o);
+		*b = make_end(there, back, &o);
+	}
+	if (there != NULL)
+		drop_pipe(there);
+	if (back != NULL)
+		drop_pipe(back);
+	if (*a != NULL && *b != NULL)
+		return 0;
+	anyc_stream_free(*a);
+	anyc_stream_free(*b);
+	*a = *b = NULL;
+	return anyc_fail(-ENOMEM, ENOMEM, "anyc_test_pair: no memory");
 }
 
-void pair_clog(struct anyc_stream *s, bool on)
+void anyc_test_pair_clog(struct anyc_stream *s, bool on)
 {
 	struct pipe *p = ((struct end *)s)->out;
 
@@ -298,7 +320,7 @@ void pair_clog(struct anyc_stream *s, bool on)
 	wake(p->writer);
 }
 
-void pair_deafen(struct anyc_stream *s)
+void anyc_test_pair_deafen(struct anyc_stream *s)
 {
 	struct pipe *p = ((struct end *)s)->in;
 
@@ -306,7 +328,7 @@ void pair_deafen(struct anyc_stream *s)
 	wake(p->writer);
 }
 
-void pair_cut_after(struct anyc_stream *s, size_t n)
+void anyc_test_pair_cut_after(struct anyc_stream *s, size_t n)
 {
 	struct pipe *p = ((struct end *)s)->out;
 
@@ -317,7 +339,7 @@ void pair_cut_after(struct anyc_stream *s, size_t n)
 	}
 }
 
-void pair_break(struct anyc_stream *s, int os_errno)
+void anyc_test_pair_break(struct anyc_stream *s, int os_errno)
 {
 	struct end *e = (struct end *)s;
 
@@ -326,22 +348,19 @@ void pair_break(struct anyc_stream *s, int os_errno)
 	wake(e->out->writer);
 }
 
-void pair_corrupt(struct anyc_stream *s, size_t n)
+void anyc_test_pair_corrupt(struct anyc_stream *s, size_t n)
 {
 	((struct end *)s)->out->corrupt = n + 1;
 }
 
-struct pair_counts pair_counts(const struct anyc_stream *s)
+void anyc_test_pair_counts_sized(struct anyc_test_pair_counts *out, size_t size,
+				 const struct anyc_stream *s)
 {
 	const struct end *e = (const struct end *)s;
-	struct pair_counts counts = e->counts;
+	struct anyc_test_pair_counts counts = e->counts;
 
 	counts.unread = e->in->used;
 	counts.undelivered = e->out->used;
-	return counts;
-}
-
-bool pair_peer_closed(const struct anyc_stream *s)
-{
-	return ((const struct end *)s)->out->reader_gone;
+	counts.peer_closed = e->out->reader_gone;
+	memcpy(out, &counts, size < sizeof counts ? size : sizeof counts);
 }
