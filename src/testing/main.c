@@ -32,6 +32,7 @@ extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 struct anyc__test_now anyc__test_now;
 static pthread_t main_thread;
+static bool ended; /* the test has passed */
 
 const char *anyc_test_row(void)
 {
@@ -110,12 +111,37 @@ static timer_t start_clock(int seconds)
 
 /* --------------------------------------------------------------------------------- running */
 
+static size_t live_tasks(void)
+{
+	struct anyc_memory_stats stats;
+
+	anyc_memory_stats(&stats);
+	return stats.tasks;
+}
+
+/* A task that outlives the body would keep its loop, or be cancelled with it, or not be seen. */
+static void find_tasks(const struct anyc_test *t, size_t before)
+{
+	size_t left;
+
+	if (live_tasks() > before)
+		anyc_test_rc_(t->file, t->line, "waiting for the test's tasks",
+			      anyc_wait_all_blocked(), 0);
+	left = live_tasks() - before;
+	if (left == 0)
+		return;
+	show_tasks();
+	anyc_test_fail(t->file, t->line, "the test left %zu tasks behind", left);
+}
+
 static int body_task(void *arg)
 {
 	const struct anyc_test *t = arg;
 	struct anyc_scope around;
+	size_t tasks;
 
 	anyc_scope_enter(&around, NULL);
+	tasks = live_tasks();
 	if (t->set_up != NULL)
 		t->set_up();
 	t->body();
@@ -123,6 +149,7 @@ static int body_task(void *arg)
 		t->tear_down();
 	anyc_test_rc_(t->file, t->line, "leaving the scope around the test",
 		      anyc_scope_leave(&around, 0), 0);
+	find_tasks(t, tasks);
 	return 0;
 }
 
@@ -178,6 +205,15 @@ static void find_leftovers(const struct anyc_test *t, const struct anyc_snapshot
 		anyc_test_fail(t->file, t->line, "LeakSanitizer found leaks");
 }
 
+/* Criterion would take exit(0) for a success.  (The plain runner sees _exit(0), too.) */
+static void on_exit_inside(void)
+{
+	const struct anyc_test *t = anyc__test_now.test;
+
+	if (!ended && getpid() == anyc__test_now.pid)
+		anyc_test_fail(t->file, t->line, "the process ended inside the test");
+}
+
 void anyc_test_main(const struct anyc_test *t, const char *full_name, anyc_test_failed_fn *failed)
 {
 	static struct anyc_snapshot before;
@@ -188,6 +224,7 @@ void anyc_test_main(const struct anyc_test *t, const char *full_name, anyc_test_
 	now->pid = getpid();
 	now->failed = failed;
 	find_row(t, full_name);
+	atexit(on_exit_inside);
 	anyc__test_keep_reports();
 	if (getenv("ANYC_TEST_LEAKS") != NULL)
 		anyc_track_leaks(true);
@@ -199,4 +236,5 @@ void anyc_test_main(const struct anyc_test *t, const char *full_name, anyc_test_
 	anyc_test_rc_(t->file, t->line, "anyc_thread_done()", anyc_thread_done(), 0);
 	find_leftovers(t, &before);
 	timer_delete(clock);
+	ended = true;
 }

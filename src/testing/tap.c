@@ -19,6 +19,8 @@
 
 #define RUN "ANYC_TAP_RUN_"     /* name[row] of the one test to run */
 #define SUITE "ANYC_TAP_SUITE_"
+/* How a test's process ends that passed: one that ends by itself, in its body, did not. */
+#define PASSED 100
 
 static struct anyc_tap_node_ *first, **last = &first;
 static volatile pid_t running;
@@ -58,7 +60,7 @@ static int be(const char *full_name, const char *suite_name)
 		if (strcmp(t->suite, suite) == 0 && strlen(t->name) == length &&
 		    strncmp(t->name, name, length) == 0) {
 			anyc_test_main(t, name, say_failed);
-			return 0;
+			return PASSED;
 		}
 	}
 	return 2;
@@ -85,8 +87,8 @@ static _Noreturn void start_test(const struct anyc_test *t, const char *name, in
 	_exit(127);
 }
 
-/* waitpid(2)'s status. */
-static int run_process(const struct anyc_test *t, const char *name, FILE *output)
+/* Whether the test passed. */
+static bool run_process(const struct anyc_test *t, const char *name, FILE *output)
 {
 	int status = 0;
 	pid_t pid;
@@ -95,8 +97,10 @@ static int run_process(const struct anyc_test *t, const char *name, FILE *output
 	pid = fork();
 	if (pid == 0)
 		start_test(t, name, fileno(output));
-	if (pid < 0)
-		return -1;
+	if (pid < 0) {
+		fprintf(output, "cannot fork: %s\n", strerror(errno));
+		return false;
+	}
 	running = pid;
 	alarm((unsigned)anyc_test_backstop(t));
 	while (waitpid(pid, &status, 0) < 0)
@@ -104,9 +108,9 @@ static int run_process(const struct anyc_test *t, const char *name, FILE *output
 	alarm(0);
 	if (WIFSIGNALED(status))
 		fprintf(output, "ended by signal %d\n", WTERMSIG(status));
-	else if (status != 0)
-		fprintf(output, "exit status %d\n", WEXITSTATUS(status));
-	return status;
+	else if (WEXITSTATUS(status) == 0)
+		fprintf(output, "the process ended inside the test\n");
+	return WIFEXITED(status) && WEXITSTATUS(status) == PASSED;
 }
 
 /* All of a file, to be freed; never NULL. */
@@ -145,7 +149,7 @@ static void run_one(struct results *r, const struct anyc_test *t, const char *na
 	/* Both the test and we write at the end. */
 	setvbuf(output, NULL, _IONBF, 0);
 	fcntl(fileno(output), F_SETFD, FD_CLOEXEC);
-	passed = run_process(t, name, output) == 0;
+	passed = run_process(t, name, output);
 	text = read_file(output);
 	fclose(output);
 	*(passed ? &r->passed : &r->failed) += 1;
