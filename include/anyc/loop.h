@@ -165,7 +165,7 @@ ANYC_API int anyc_loop_cancel_task(struct anyc_loop *loop, uint64_t id, const ch
 typedef void anyc_post_fn(void *arg, int status);
 
 /* A counted reference that other threads may keep: the one way to a loop from outside.
- * errors  -ENOMEM: NULL.  From here on any thread may call. */
+ * NULL: no memory, or no descriptor.  From here on any thread may call. */
 ANYC_API struct anyc_token *anyc_loop_token(struct anyc_loop *loop);
 ANYC_API struct anyc_token *anyc_token_ref(struct anyc_token *token);
 ANYC_API void anyc_token_unref(struct anyc_token *token);

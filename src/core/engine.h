@@ -3,7 +3,7 @@
  * The inside of core: tasks, the engine, and who calls whom.  Only files of src/core include it.
  *
  *	turn.c     runs ready tasks inside a turn; the only place that switches
- *	order.c    the order of ready tasks, for tests
+ *	order.c    the order of ready tasks, for tests      place.c   where they are cancelled
  *	task.c     makes and ends tasks        group.c   their groups      scope.c   cancellation
  *	timer.c    the heap                    fd.c      readiness         poll_epoll.c  system
  *calls wake.c     eventfd, tokens, posts      worker.c  threads loop.c     an engine inside a
@@ -262,7 +262,9 @@ int anyc__run_outside(struct anyc_task *t, anyc_task_fn *fn, void *arg);
  */
 #define ANYC__PROBE_SHUFFLE 1U /* ready tasks run in an order drawn by lot */
 #define ANYC__PROBE_OBSERVE 2U /* somebody is told which runs */
-#define ANYC__PROBE_ORDER 3U   /* these two: the turn picks each task that runs */
+#define ANYC__PROBE_CHOOSE 256U /* anyc_fault_order_hook() says which is next */
+#define ANYC__PROBE_CANCEL 512U /* place.c: anyc_fault_cancel_hook() */
+#define ANYC__PROBE_ORDER 771U  /* these four: the turn picks each task that runs */
 /* inspect.c: those of struct anyc_probes that are set */
 #define ANYC__PROBE_SPAWNED 4U
 #define ANYC__PROBE_SCHEDULED 8U
@@ -279,6 +281,15 @@ void anyc__order_shuffle(struct anyc__engine *e, uint64_t seed);
 void anyc__order_observe(struct anyc__engine *e, anyc_observe_fn *fn, void *arg);
 /* Called only with ANYC__PROBE_ORDER set: puts the task that runs next at the queue's head. */
 void anyc__order_next(struct anyc__engine *e);
+
+/* --------------------------------------------------------------------------------- place.c */
+
+/* An engine begins. */
+void anyc__place_init(struct anyc__engine *e);
+/* Called only with probes set.  The task comes to a checkpoint; has parked; is resumed. */
+void anyc__place_checkpoint(struct anyc_task *t);
+void anyc__place_parked(struct anyc_task *t);
+void anyc__place_resumed(struct anyc_task *t);
 
 /* ---------------------------------------------------------------------------------- task.c */
 
@@ -485,8 +496,8 @@ void anyc__poller_arm(struct anyc__engine *e);
 void anyc__wake_event(struct anyc__engine *e);
 void anyc__wake_check(struct anyc__engine *e); /* the same, if something is queued; no syscall */
 bool anyc__wake_queued(const struct anyc__engine *e); /* something is queued for it */
-/* The token, made on demand; NULL: no memory. */
-struct anyc_token *anyc__token_of(struct anyc__engine *e);
+/* The token, made on demand.  -ENOMEM, -EMFILE: *out is NULL. */
+int anyc__token_of(struct anyc__engine *e, struct anyc_token **out);
 void anyc__token_close(struct anyc__engine *e); /* posts get ANYC_EGONE */
 /* From any thread; the token keeps p until run.  ANYC_EGONE: refused. */
 int anyc__token_post(struct anyc_token *token, struct anyc__post *p);

@@ -333,20 +333,22 @@ int anyc_start_named(struct anyc_group *g, anyc_task_fn *fn, void *arg, intptr_t
 	bool started = false;
 	int rc = anyc__enter_uncancelled(&t);
 
+	if (value != NULL)
+		*value = 0;
 	if (rc == 0)
 		rc = spawnable(g);
 	if (rc == 0)
 		rc = spec_from(&spec, options, size, &handle);
 	if (rc != 0)
 		return rc;
-	if (value != NULL)
-		*value = 0;
 	g->starting_++;
 	anyc_group_enter_sized(&inner, NULL, 0);
 	rc = start_in(&inner, g, &spec, handle, value, &started);
 	anyc_group_free(&inner);
 	g->starting_--;
 	wake_host_if_empty(g);
+	if (rc < 0 && value != NULL)
+		*value = 0; /* it was started, for a starter that is cancelled */
 	if (rc < 0 || started)
 		return rc < 0 ? rc : 0;
 	return anyc_fail(ANYC_ENOTSTARTED, 0, "task '%s' returned before it called anyc_started()",

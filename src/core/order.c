@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The order in which ready tasks run, for tests: drawn by lot, and told to whoever looks on.
+ * The order in which ready tasks run, for tests: drawn by lot, or chosen one by one, and told to
+ * whoever looks on.
  *
  * Rules
  *  - An engine without either is told so by one word, `probes`, beside the ready queue's ends.
@@ -12,6 +13,7 @@
  */
 #include "engine.h"
 
+#include <anyc/fault.h>
 #include <anyc/testing.h>
 
 /* What engines begin with.  0: no shuffling. */
@@ -68,11 +70,45 @@ static void begin_batch(struct anyc__engine *e)
 	e->ready_last = t;
 }
 
+/* Of the whole process. */
+static anyc_fault_order_fn *choose;
+static void *choose_arg;
+
+static void put_first(struct anyc__engine *e, size_t place)
+{
+	struct anyc_task *t = e->ready_first, *before = NULL;
+
+	for (; place > 0; place--) {
+		before = t;
+		t = t->next_ready;
+	}
+	if (before == NULL)
+		return;
+	before->next_ready = t->next_ready;
+	if (e->ready_last == t)
+		e->ready_last = before;
+	t->next_ready = e->ready_first;
+	e->ready_first = t;
+}
+
+static void ask_for_next(struct anyc__engine *e)
+{
+	const struct anyc_task *t;
+	size_t count = 0;
+
+	for (t = e->ready_first; t != NULL; t = t->next_ready)
+		count++;
+	if (count > 1 && choose != NULL)
+		put_first(e, choose(choose_arg, count) % count);
+}
+
 void anyc__order_next(struct anyc__engine *e)
 {
 	const struct anyc_task *t;
 
-	if ((e->probes & ANYC__PROBE_SHUFFLE) != 0) {
+	if ((e->probes & ANYC__PROBE_CHOOSE) != 0) {
+		ask_for_next(e);
+	} else if ((e->probes & ANYC__PROBE_SHUFFLE) != 0) {
 		if (e->order.batch == 0)
 			begin_batch(e);
 		e->order.batch--;
@@ -100,8 +136,26 @@ void anyc__order_observe(struct anyc__engine *e, anyc_observe_fn *fn, void *arg)
 		e->probes |= ANYC__PROBE_OBSERVE;
 }
 
+static void take_choices(struct anyc__engine *e)
+{
+	e->probes &= ~ANYC__PROBE_CHOOSE;
+	if (choose != NULL)
+		e->probes |= ANYC__PROBE_CHOOSE;
+}
+
+void anyc_fault_order_hook(anyc_fault_order_fn *fn, void *arg)
+{
+	struct anyc__engine *e = anyc__current_engine();
+
+	choose = fn;
+	choose_arg = arg;
+	if (e != NULL)
+		take_choices(e);
+}
+
 void anyc__order_init(struct anyc__engine *e)
 {
+	take_choices(e);
 	anyc__order_shuffle(e, atomic_load_explicit(&process_seed, memory_order_relaxed));
 }
 

@@ -234,8 +234,11 @@ int anyc__enter_uncancelled(struct anyc_task **out)
 /* A cancelled checkpoint lets others run first: a loop around it cannot stop them (rule 1). */
 static __attribute__((noinline)) int cancelled_after_yield(struct anyc_task *t)
 {
-	int rc = anyc__cancelled(t);
+	int rc;
 
+	if (t->engine->probes & ANYC__PROBE_CANCEL)
+		anyc__place_checkpoint(t);
+	rc = anyc__cancelled(t);
 	if (rc != 0)
 		anyc__yield(t);
 	return rc;
@@ -245,7 +248,8 @@ static inline int enter(struct anyc_task **out, const void *frame)
 {
 	int rc = enter_uncancelled(out, frame);
 
-	if (ANYC__UNLIKELY(rc != 0) || ANYC__LIKELY(!anyc__scope_may_be_cancelled(*out)))
+	if (ANYC__UNLIKELY(rc != 0) ||
+	    ANYC__LIKELY(!anyc__scope_may_be_cancelled(*out) && ((*out)->engine->probes & ANYC__PROBE_CANCEL) == 0))
 		return rc;
 	return cancelled_after_yield(*out);
 }
@@ -256,6 +260,14 @@ int anyc__enter(struct anyc_task **out)
 }
 
 /* ------------------------------------------------------------------------------------ parking */
+
+static __attribute__((noinline)) void parked(struct anyc_task *t)
+{
+	if (t->engine->probes & ANYC__PROBE_CLOCK)
+		t->since = anyc__now(t->engine);
+	if (t->engine->probes & ANYC__PROBE_CANCEL)
+		anyc__place_parked(t);
+}
 
 int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what)
 {
@@ -272,8 +284,8 @@ int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char
 	t->abort_arg = arg;
 	t->waits_for = what;
 	t->state = ANYC__PARKED;
-	if (ANYC__UNLIKELY(t->engine->probes & ANYC__PROBE_CLOCK))
-		t->since = anyc__now(t->engine);
+	if (ANYC__UNLIKELY(t->engine->probes & (ANYC__PROBE_CLOCK | ANYC__PROBE_CANCEL)))
+		parked(t);
 	return anyc__switch_parked(t);
 }
 

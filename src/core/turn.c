@@ -11,7 +11,7 @@
  *    value, tasks go back to the innermost record, and the task below stays RUNNING.
  *  - A task that gives way switches straight to the next ready one; it goes back to the turn's
  *    stack when none is ready, the budget is spent, callbacks are due there, or the order of
- *    tasks is somebody's business (order.c).
+ *    tasks is somebody's business (order.c, place.c).
  *  - Whoever arrives from a switch first tells the sanitizers, then recycles the stack of the
  *    task that ended, if one has.
  *  - While an engine runs, pthread cancellation is off (rule 28).
@@ -293,8 +293,10 @@ static void run_local(struct anyc__engine *e)
 
 static struct anyc_task *next_ready(struct anyc__engine *e)
 {
-	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_ORDER))
+	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_ORDER)) {
 		anyc__order_next(e);
+		anyc__place_resumed(e->ready_first);
+	}
 	return pop_ready(e);
 }
 
@@ -569,6 +571,7 @@ int anyc__engine_init(struct anyc__engine *e, const struct anyc__host *host, boo
 	e->thread = anyc__thread_id();
 	e->budget = BUDGET;
 	anyc__order_init(e);
+	anyc__place_init(e);
 	anyc__stack_pool_init(&e->stacks);
 	engine_list(e, true);
 	rc = anyc__poller_init(e, open_poller);

@@ -26,35 +26,43 @@ static void ring(int event)
 	errno = saved;
 }
 
-static struct anyc_token *token_make(struct anyc__engine *e)
+static int token_make(struct anyc__engine *e)
 {
 	struct anyc_token *token = anyc__alloc(sizeof *token);
+	int rc;
 
 	if (token == NULL)
-		return NULL;
+		return -ENOMEM;
 	token->event = fcntl(e->poller.event, F_DUPFD_CLOEXEC, 3);
 	if (token->event < 0) {
+		rc = -errno;
 		anyc__free(token);
-		return NULL;
+		return rc;
 	}
 	pthread_mutex_init(&token->lock, NULL);
 	atomic_init(&token->references, 1);
 	token->engine = e;
-	return token;
+	e->token = token;
+	return 0;
 }
 
-struct anyc_token *anyc__token_of(struct anyc__engine *e)
+int anyc__token_of(struct anyc__engine *e, struct anyc_token **out)
 {
-	if (e->token == NULL)
-		e->token = token_make(e);
-	return e->token;
+	int rc = e->token == NULL ? token_make(e) : 0;
+
+	*out = e->token;
+	return rc;
 }
 
 struct anyc_token *anyc_loop_token(struct anyc_loop *loop)
 {
-	struct anyc_token *token = anyc__token_of(&loop->engine);
+	struct anyc_token *token;
+	int rc = anyc__token_of(&loop->engine, &token);
 
-	return token != NULL ? anyc_token_ref(token) : NULL;
+	if (rc == 0)
+		return anyc_token_ref(token);
+	anyc_fail(rc, -rc, "a loop's token: %s", strerrordesc_np(-rc));
+	return NULL;
 }
 
 struct anyc_token *anyc_token_ref(struct anyc_token *token)

@@ -229,11 +229,11 @@ static int submit(struct anyc__job *j)
 
 int anyc__worker_start(struct anyc__job *j, struct anyc__engine *e)
 {
-	struct anyc_token *token = anyc__token_of(e);
-	int rc, saved = errno;
+	struct anyc_token *token;
+	int saved = errno, rc = anyc__token_of(e, &token);
 
-	if (token == NULL)
-		return -ENOMEM;
+	if (rc != 0)
+		return rc;
 	j->token = anyc_token_ref(token);
 	pool_ready();
 	pthread_mutex_lock(&pool.lock);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <anyc/error.h>
+#include <anyc/fault.h>
 
 #define REPORTS 64
 static struct {
@@ -24,9 +25,11 @@ static struct {
 
 /* --------------------------------------------------------------------------------- failing */
 
-/* What was reported and not looked at explains a failure. */
+/* What was reported and not looked at explains a failure, and so does a fault under way. */
 static void add_reports(struct anyc__text *t)
 {
+	if (anyc_fault_point() != NULL)
+		anyc__text_add(t, "\nwith the fault %s", anyc_fault_point());
 	for (size_t i = seen.taken; i < seen.count; i++)
 		anyc__text_add(t, "\nreported: %s", seen.line[i % REPORTS]);
 }

@@ -124,6 +124,16 @@ static int finish_handshake(struct anyc__tls_stream *t, unsigned flags, bool *wa
 	return rc;
 }
 
+/*
+ * A peer that has refused us may have left its alert to be read.  A shortage of the kernel's says
+ * nothing of the peer, which goes on waiting for what was not sent.
+ */
+static bool may_have_alert(const struct anyc__tls_stream *t, int rc)
+{
+	return rc == ANYC_EBROKEN && t->send_failure.os_errno != ENOMEM &&
+	       t->send_failure.os_errno != ENOBUFS;
+}
+
 static int handshake_steps(struct anyc__tls_stream *t, unsigned flags, bool *waited)
 {
 	for (;;) {
@@ -144,8 +154,7 @@ static int handshake_steps(struct anyc__tls_stream *t, unsigned flags, bool *wai
 		rc = anyc__tls_flush(t, step == STEP_WANTS_INPUT ? flags : ANYC_NOWAIT, waited);
 		if (step != STEP_WANTS_INPUT)
 			continue;
-		/* A peer that has refused us may have left its alert to be read. */
-		if (rc == 0 || rc == ANYC_EBROKEN)
+		if (rc == 0 || may_have_alert(t, rc))
 			rc = anyc__tls_pull(t, flags, waited);
 		if (rc != 0)
 			return rc;

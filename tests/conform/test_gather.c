@@ -448,10 +448,7 @@ static int on_row(void *arg)
 
 static void sweep(anyc_task_fn *fn)
 {
-	fault_install();
-	CHECK_INT(anyc_fault_sweep(on_row, &fn, NULL), >, 1);
-	CHECK_INT(fault_outstanding(), ==, 0);
-	fault_remove();
+	check_alloc_sweep(on_row, &fn, 1);
 }
 
 ANYC_TEST_MAIN(gather, r09_no_memory, ANYC_ROWS_ALL, .deadline = 60)

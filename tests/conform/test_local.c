@@ -498,8 +498,5 @@ static int on_row(void *arg)
 
 ANYC_TEST_MAIN(local, r14_no_memory, ANYC_ROWS_ALL, .deadline = 60)
 {
-	fault_install();
-	CHECK_INT(anyc_fault_sweep(on_row, NULL, NULL), >, 4);
-	CHECK_INT(fault_outstanding(), ==, 0);
-	fault_remove();
+	check_alloc_sweep(on_row, NULL, 4);
 }

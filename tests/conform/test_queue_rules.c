@@ -292,10 +292,7 @@ ANYC_TEST_MAIN(queue_rules, e01_no_memory, ANYC_ROWS_ALL, .deadline = 60)
 	for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++) {
 		anyc_task_fn *fn = scenarios[i];
 
-		fault_install();
-		CHECK_INT(anyc_fault_sweep(on_row, &fn, NULL), >, 1);
-		CHECK_INT(fault_outstanding(), ==, 0);
-		fault_remove();
+		check_alloc_sweep(on_row, &fn, 1);
 	}
 }
 

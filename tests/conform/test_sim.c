@@ -740,10 +740,7 @@ static int make_and_use(void *arg)
 
 ANYC_TEST_MAIN(sim, no_memory, "sim", .deadline = 60)
 {
-	fault_install();
-	CHECK_INT(anyc_fault_sweep(make_and_use, NULL, NULL), >, 2);
-	CHECK_INT(fault_outstanding(), ==, 0);
-	fault_remove();
+	check_alloc_sweep(make_and_use, NULL, 2);
 }
 
 /* -------------------------------------------------------------------------------- fork */

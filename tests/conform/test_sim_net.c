@@ -1052,8 +1052,5 @@ static int use_all(void *arg)
 
 ANYC_TEST_MAIN(simnet, no_memory, "sim", .deadline = 60)
 {
-	fault_install();
-	CHECK_INT(anyc_fault_sweep(use_all, NULL, NULL), >, 10);
-	CHECK_INT(fault_outstanding(), ==, 0);
-	fault_remove();
+	check_alloc_sweep(use_all, NULL, 10);
 }

@@ -1,31 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * An allocator for anyc that fails the n-th allocation, once or from then on, and the sweep over
- * every n until nothing fails any more: it needs no list of places.
- */
+/* A test of its own object without memory, beside the sweeps of tests/faults. */
 #ifndef ANYC_TEST_ALLOC_FAULT_H
 #define ANYC_TEST_ALLOC_FAULT_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "anyc_test.h"
 
-/* Before anyc has allocated anything; and back again, when all has been freed. */
-void fault_install(void);
-void fault_remove(void);
-/* Fails the n-th allocation from now, counted from 0. */
-void fault_arm(unsigned long n, bool forever);
-/* Ends it; whether it came so far. */
-bool fault_disarm(void);
-/* Blocks that live, counted here. */
-size_t fault_outstanding(void);
+#include <anyc/fault.h>
 
-/* Called from main; 0, or the error that came out of it.  Everything it made is gone again. */
-typedef int fault_scenario(void *arg);
-/*
- * Runs the scenario with the 0th, 1st, 2nd... allocation failing, once and forever, until it runs
- * through.  Each result must be 0, -ENOMEM, or in allowed (ended by 0; or NULL), and nothing may
- * be left.  Returns the number of points.
- */
-unsigned long anyc_fault_sweep(fault_scenario *scenario, void *arg, const int *allowed);
+/* Each allocation of a scenario fails, once and for good; there must be more than so many. */
+static inline void check_alloc_sweep(anyc_fault_scenario *scenario, void *arg, size_t more_than)
+{
+	struct anyc_fault_options options = {
+		.axes = ANYC_FAULT_ALLOC | ANYC_FAULT_ALLOC_FOREVER,
+	};
+	struct anyc_fault_report report;
+
+	if (anyc_fault_sweep(&report, scenario, arg, &options) != 0)
+		FAIL("%s", report.text);
+	CHECK_INT(report.points[0], >, more_than);
+}
 
 #endif
