@@ -347,7 +347,9 @@ static void read_options(struct sweep *s, const struct anyc_fault_options *optio
 	if (s->o.patience == 0)
 		s->o.patience = DEFAULT_PATIENCE;
 	s->o.points = (size_t)from_environment("ANYC_FAULT_POINTS", s->o.points);
-	s->o.seed = from_environment("ANYC_TEST_SEED", s->o.seed != 0 ? s->o.seed : 1);
+	s->o.seed = from_environment("ANYC_TEST_SEED", s->o.seed);
+	if (s->o.seed == 0)
+		s->o.seed = 1;
 }
 
 /* Why there is no sweep; told when the allocator is malloc's again, which a sentence needs. */

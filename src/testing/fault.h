@@ -52,6 +52,8 @@ int anyc__fault_remove(void);
 /* From here to disarm(), which tells. */
 void anyc__fault_arm(const struct anyc__fault *fault);
 void anyc__fault_disarm(struct anyc__fault_outcome *outcome);
+/* Ends the counting from a signal handler, whoever holds the lock: the process dies. */
+void anyc__fault_abandon(void);
 
 /* What lives in the process. */
 struct anyc__fault_snapshot;

@@ -22,14 +22,14 @@
 #include <string.h>
 
 #include <anyc/memory.h>
+#include <anyc/testing.h>
 
 #include "fault.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool armed;
-static struct anyc__fault now;                /* under the lock */
-static struct anyc__fault_outcome outcome;    /* likewise */
-static uint64_t shuffle;                      /* state of the orders' generator */
+static struct anyc__fault now;             /* under the lock */
+static struct anyc__fault_outcome outcome; /* likewise */
 
 /* ------------------------------------------------------------------------------- whose code */
 
@@ -226,22 +226,6 @@ static enum anyc_fault_action on_place(void *arg, const struct anyc_fault_place 
 	return action;
 }
 
-/* ------------------------------------------------------------------------------------ order */
-
-/* splitmix64 */
-static size_t on_order(void *arg, size_t ready)
-{
-	uint64_t x;
-
-	(void)arg;
-	pthread_mutex_lock(&lock);
-	x = shuffle += UINT64_C(0x9e3779b97f4a7c15);
-	pthread_mutex_unlock(&lock);
-	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-	return (size_t)((x ^ x >> 31) % ready);
-}
-
 /* ---------------------------------------------------------------------------------- arming */
 
 void anyc__fault_arm(const struct anyc__fault *fault)
@@ -249,21 +233,26 @@ void anyc__fault_arm(const struct anyc__fault *fault)
 	pthread_mutex_lock(&lock);
 	now = *fault;
 	memset(&outcome, 0, sizeof outcome);
-	shuffle = fault->seed;
 	armed = true;
 	pthread_mutex_unlock(&lock);
 	if (fault->axis == ANYC_FAULT_ORDER)
-		anyc_fault_order_hook(on_order, NULL);
+		anyc_test_shuffle(fault->seed);
 	else if (fault->axis == 0 || fault->axis >= ANYC_FAULT_CANCEL)
 		anyc_fault_cancel_hook(on_place, NULL);
 }
 
 void anyc__fault_disarm(struct anyc__fault_outcome *out)
 {
-	anyc_fault_order_hook(NULL, NULL);
+	if (now.axis == ANYC_FAULT_ORDER)
+		anyc_test_shuffle(0);
 	anyc_fault_cancel_hook(NULL, NULL);
 	pthread_mutex_lock(&lock);
 	armed = false;
 	*out = outcome;
 	pthread_mutex_unlock(&lock);
+}
+
+void anyc__fault_abandon(void)
+{
+	armed = false;
 }

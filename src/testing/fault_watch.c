@@ -49,6 +49,7 @@ static void say(const char *what)
 
 	if (point == NULL)
 		return;
+	anyc__fault_abandon(); /* write(2) may be interposed */
 	n = write(2, "# fault: ", 9);
 	n = write(2, point, strlen(point));
 	if (atomic_load(&event) != NULL) {
