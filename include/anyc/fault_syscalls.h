@@ -9,7 +9,7 @@
  *  - An interrupted connect goes on by itself, and an interrupted close has closed.
  *  - After EAGAIN comes an event if the descriptor is ready.
  *  - Where one side meets EPIPE or ECONNRESET the connection has ended for both.
- *  - An eventfd that does not block is not interrupted, and only non-blocking descriptors say EAGAIN.
+ *  - An eventfd that does not block is not interrupted; what may block does not say EAGAIN.
  *
  * Under ThreadSanitizer, which must see these calls itself, there are none of them.
  */
@@ -221,7 +221,11 @@ ANYC_FAULT_WAIT_(ssize_t, sendmsg, (int fd, const struct msghdr *message, int fl
 /* ------------------------------------------------------------------------ files and memory */
 
 /* Linux's numbers, which strict C hides. */
-enum { ANYC_FAULT_DUPFD_CLOEXEC_ = 1030, ANYC_FAULT_DONTNEED_ = 4, ANYC_FAULT_TYPES_ = 0170000 };
+enum {
+	ANYC_FAULT_DUPFD_CLOEXEC_ = 1030,
+	ANYC_FAULT_DONTNEED_ = 4,
+	ANYC_FAULT_TYPES_ = 0170000
+};
 
 /* A pipe, socket or file; eventfds have no type. */
 static bool anyc_fault_is_file_(int fd)
@@ -269,7 +273,8 @@ ANYC_FAULT_FUNCTION_(ssize_t, write, (int fd, const void *from, size_t size))
 ANYC_FAULT_FUNCTION_(int, fcntl, (int fd, int command, void *argument))
 {
 	ANYC_FAULT_NEXT_(int, fcntl, (int, int, ...));
-	if ((command == F_DUPFD || command == ANYC_FAULT_DUPFD_CLOEXEC_) && ANYC_FAULT_NOW_("fcntl", EMFILE))
+	if ((command == F_DUPFD || command == ANYC_FAULT_DUPFD_CLOEXEC_) &&
+	    ANYC_FAULT_NOW_("fcntl", EMFILE))
 		return -1;
 	return next(fd, command, argument);
 }
@@ -289,7 +294,7 @@ ANYC_FAULT_FUNCTION_(int, madvise, (void *where, size_t size, int advice))
 	return next(where, size, advice);
 }
 
-/* What anyc's objects take from the C library themselves; AddressSanitizer has its own of these. */
+/* What anyc's objects take from the C library; AddressSanitizer has its own of these. */
 #if defined(__SANITIZE_ADDRESS__)
 #define ANYC_FAULT_NO_MALLOC_ 1
 #elif defined(__has_feature)

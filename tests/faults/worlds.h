@@ -3,8 +3,8 @@
  * Small worlds, exhaustively: three tasks with a program of four operations each, in every order
  * in which they can be scheduled, beside a model that says what each operation must return.
  *
- * An operation is a letter.  After each there is one place where another task may go on: checkpoints
- * yield themselves, the others are followed by a yield.  The order hook is given choices from an
+ * An operation is a letter.  After each there is one place where another task may go on:
+ * checkpoints yield themselves, the others are followed by a yield.  The order hook is given choices from an
  * odometer instead of a random number, so a run is one path through the tree of all of them, and
  * the next run is the next path.
  *
