@@ -248,9 +248,11 @@ static inline int enter(struct anyc_task **out, const void *frame)
 {
 	int rc = enter_uncancelled(out, frame);
 
-	if (ANYC__UNLIKELY(rc != 0) ||
-	    ANYC__LIKELY(!anyc__scope_may_be_cancelled(*out) && ((*out)->engine->probes & ANYC__PROBE_CANCEL) == 0))
+	if (ANYC__UNLIKELY(rc != 0))
 		return rc;
+	if (ANYC__LIKELY(!anyc__scope_may_be_cancelled(*out) &&
+			 ((*out)->engine->probes & ANYC__PROBE_CANCEL) == 0))
+		return 0;
 	return cancelled_after_yield(*out);
 }
 

@@ -4,9 +4,9 @@
  * in which they can be scheduled, beside a model that says what each operation must return.
  *
  * An operation is a letter.  After each there is one place where another task may go on:
- * checkpoints yield themselves, the others are followed by a yield.  The order hook is given choices from an
- * odometer instead of a random number, so a run is one path through the tree of all of them, and
- * the next run is the next path.
+ * checkpoints yield themselves, the others are followed by a yield.  The order hook is given
+ * choices from an odometer instead of a random number, so a run is one path through the tree of
+ * all of them, and the next run is the next path.
  *
  * Worlds that are `large`, of some hundred thousand paths, are walked through by ./dev check faults
  * on the row "anyc"; else they are sampled: a path drawn by lot each time.
