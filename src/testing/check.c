@@ -53,25 +53,19 @@ void anyc_test_abort(void)
 	_exit(1);
 }
 
+/* The text is not on the stack, which may be a task's. */
 void anyc_test_fail(const char *file, unsigned line, const char *format, ...)
 {
 	static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
-	char text[3000];
-	struct anyc__text t;
+	static char text[16384];
+	struct anyc__text t = { text, sizeof text };
 	va_list args;
-	int n;
 
-	va_start(args, format);
-	n = vsnprintf(text, sizeof text / 2, format, args);
-	va_end(args);
-	if (n < 0)
-		n = 0;
-	if ((size_t)n > sizeof text / 2 - 1)
-		n = sizeof text / 2 - 1;
-	t.at = text + n;
-	t.room = sizeof text - (size_t)n;
 	/* The first one is told; whoever fails beside it waits here for the end. */
 	pthread_mutex_lock(&once);
+	va_start(args, format);
+	anyc__text_add_va(&t, format, args);
+	va_end(args);
 	add_reports(&t);
 	anyc_test_tell(file, line, text);
 	anyc_test_abort();

@@ -44,6 +44,7 @@ struct anyc__text {
 	size_t room; /* with the NUL */
 };
 void anyc__text_add(struct anyc__text *t, const char *format, ...) ANYC_PRINTF(2, 3);
+void anyc__text_add_va(struct anyc__text *t, const char *format, va_list args) ANYC_PRINTF(2, 0);
 /* Reports a misuse that has a caller, and returns its code. */
 int anyc__kit_misuse(int rc, const char *format, ...) ANYC_PRINTF(2, 3);
 

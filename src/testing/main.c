@@ -13,7 +13,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include <anyc/error.h>
+#include <anyc/inspect.h>
 #include <anyc/loop.h>
 
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
@@ -64,8 +64,13 @@ int anyc_test_backstop(const struct anyc_test *t)
 	return 2 * deadline_of(t) + 40;
 }
 
-static void show_tasks(void)
+/* Goes into a failure's message: Criterion may have closed stderr. */
+static const char *tasks_text(void)
 {
+	static char text[8192];
+
+	anyc_dump_tasks(text, sizeof text);
+	return text;
 }
 
 static void on_late(int signal_number)
@@ -84,9 +89,8 @@ static void on_late(int signal_number)
 	sigaddset(&own, SIGALRM);
 	pthread_sigmask(SIG_UNBLOCK, &own, NULL);
 	alarm(HANDLER_PATIENCE);
-	show_tasks();
-	anyc_test_fail(t->file, t->line, "the test passed its deadline of %d seconds",
-		       deadline_of(t));
+	anyc_test_fail(t->file, t->line, "the test passed its deadline of %d seconds\n%s",
+		       deadline_of(t), tasks_text());
 }
 
 /* The handler has a stack of its own: it may interrupt a task that has little left. */
@@ -130,8 +134,8 @@ static void find_tasks(const struct anyc_test *t, size_t before)
 	left = live_tasks() - before;
 	if (left == 0)
 		return;
-	show_tasks();
-	anyc_test_fail(t->file, t->line, "the test left %zu tasks behind", left);
+	anyc_test_fail(t->file, t->line, "the test left %zu tasks behind\n%s", left,
+		       tasks_text());
 }
 
 static int body_task(void *arg)
@@ -183,22 +187,22 @@ static void find_row(const struct anyc_test *t, const char *full_name)
 
 /* -------------------------------------------------------------------------------- leftovers */
 
-static void show_block(void *arg, const void *block, size_t size, const char *site)
+static void add_block(void *text, const void *block, size_t size, const char *site)
 {
-	(void)arg;
-	fprintf(stderr, "left: %zu bytes at %p from %s\n", size, block,
-		site != NULL ? site : "?");
+	anyc__text_add(text, "\n%zu bytes at %p from %s", size, block, site != NULL ? site : "?");
 }
 
 static void find_leftovers(const struct anyc_test *t, const struct anyc_snapshot *before)
 {
 	struct anyc_snapshot after;
-	char text[1024];
+	char what[1024], blocks[4096] = "";
+	struct anyc__text text = { blocks, sizeof blocks };
 
 	anyc_snapshot_take(&after);
-	if (anyc_snapshot_compare(before, &after, text, sizeof text) > 0) {
-		anyc_leaks(show_block, NULL);
-		anyc_test_fail(t->file, t->line, "the test left something behind: %s", text);
+	if (anyc_snapshot_compare(before, &after, what, sizeof what) > 0) {
+		anyc_leaks(add_block, &text);
+		anyc_test_fail(t->file, t->line, "the test left something behind: %s%s", what,
+			       blocks);
 	}
 	/* Its report at a process's end would not fail the test. */
 	if (__lsan_do_recoverable_leak_check != NULL && __lsan_do_recoverable_leak_check() != 0)

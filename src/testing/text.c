@@ -18,16 +18,22 @@ int anyc__kit_misuse(int rc, const char *format, ...)
 	return anyc_fail(rc, 0, "%s", text);
 }
 
+void anyc__text_add_va(struct anyc__text *t, const char *format, va_list args)
+{
+	int n = vsnprintf(t->at, t->room, format, args);
+	size_t added = n > 0 ? (size_t)n : 0;
+
+	if (added >= t->room)
+		added = t->room > 0 ? t->room - 1 : 0;
+	t->at += added;
+	t->room -= added;
+}
+
 void anyc__text_add(struct anyc__text *t, const char *format, ...)
 {
 	va_list args;
-	size_t n;
 
 	va_start(args, format);
-	n = (size_t)vsnprintf(t->at, t->room, format, args);
+	anyc__text_add_va(t, format, args);
 	va_end(args);
-	if (n >= t->room)
-		n = t->room > 0 ? t->room - 1 : 0;
-	t->at += n;
-	t->room -= n;
 }
