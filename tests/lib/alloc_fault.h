@@ -11,12 +11,15 @@
 static inline void check_alloc_sweep(anyc_fault_scenario *scenario, void *arg, size_t more_than)
 {
 	struct anyc_fault_options options = {
+		.row = anyc_test_row(),
 		.axes = ANYC_FAULT_ALLOC | ANYC_FAULT_ALLOC_FOREVER,
+		.patience = 10 * anyc_test_slow() * ANYC_SECOND,
 	};
 	struct anyc_fault_report report;
+	int rc = anyc_fault_sweep(&report, scenario, arg, &options);
 
-	if (anyc_fault_sweep(&report, scenario, arg, &options) != 0)
-		FAIL("%s", report.text);
+	if (rc != 0)
+		FAIL("%s", rc > 0 ? report.text : anyc_error_detail(rc));
 	CHECK_INT(report.points[0], >, more_than);
 }
 
