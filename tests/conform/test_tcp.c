@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Connecting, listening, serving, adopting: behaviours.md section 9, semantics.md H1 to H12. */
+/* Connecting, listening, serving: behaviours.md section 9, semantics.md H1 to H12. */
 #include "conform_net.h"
 
 #include <fcntl.h>
@@ -266,7 +266,7 @@ ANYC_TEST(tcp, b132_two_winners)
 	anyc_set_resolver(NULL, NULL);
 }
 
-static void check_socket(struct anyc_stream *s, bool no_delay)
+static void check_socket(struct anyc_stream *s)
 {
 	int fd, value = 0;
 	socklen_t length = sizeof value;
@@ -275,8 +275,7 @@ static void check_socket(struct anyc_stream *s, bool no_delay)
 	CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, !=, 0);
 	CHECK_INT(fcntl(fd, F_GETFD) & FD_CLOEXEC, !=, 0);
 	CHECK_INT(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length), ==, 0);
-	if (no_delay)
-		CHECK_INT(value, !=, 0);
+	CHECK_INT(value, !=, 0);
 }
 
 ANYC_TEST(tcp, b133_no_delay_and_non_blocking)
@@ -284,8 +283,8 @@ ANYC_TEST(tcp, b133_no_delay_and_non_blocking)
 	struct anyc_stream *a, *b;
 
 	tcp_pair(&a, &b);
-	check_socket(a, true);
-	check_socket(b, true);
+	check_socket(a);
+	check_socket(b);
 	anyc_stream_free(a);
 	anyc_stream_free(b);
 }
@@ -561,7 +560,7 @@ ANYC_TEST(tcp, h07_all_addresses_on_one_socket)
 	anyc_stream_free(b);
 	CHECK_OK(anyc_tcp_connect(&a, "::1", port.text, NULL));
 	CHECK_OK(anyc_listener_accept(l, &b));
-	check_socket(b, true);
+	check_socket(b);
 	anyc_stream_free(a);
 	anyc_stream_free(b);
 	CHECK_RC(anyc_listener_attribute(l, &anyc_attribute_remote_address, &local, sizeof local),
@@ -1098,111 +1097,6 @@ ANYC_TEST_NET(tcp, h11_no_task_for_a_connection)
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_INT(shop.rc, <, 0);
 	anyc_listener_free(shop.listener);
-}
-
-/* ------------------------------------------------------------------------------------ adopt */
-
-static void check_not_adopted(int fd, bool listener, const char *part)
-{
-	struct anyc_stream *s = (void *)&fd;
-	struct anyc_listener *l = (void *)&fd;
-	int flags = fcntl(fd, F_GETFL);
-
-	if (listener) {
-		CHECK_RC(anyc_tcp_adopt_listener(&l, fd), ANYC_EINVAL);
-		CHECK(l == NULL);
-	} else {
-		CHECK_RC(anyc_tcp_adopt(&s, fd), ANYC_EINVAL);
-		CHECK(s == NULL);
-	}
-	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), part);
-	CHECK_INT(fcntl(fd, F_GETFL), ==, flags); /* open, and as it was */
-}
-
-ANYC_TEST_NET(tcp, b143_what_is_not_adopted)
-{
-	struct anyc_address where;
-	struct anyc_stream *s;
-	int listening = listen_bare(1, &where), pair[2], pipe_[2];
-	int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int lone = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
-	CHECK_INT(pipe2(pipe_, O_CLOEXEC), ==, 0);
-	check_not_adopted(pipe_[0], false, "no socket");
-	check_not_adopted(pipe_[0], true, "no socket");
-	check_not_adopted(udp, false, "no stream socket");
-	check_not_adopted(pair[0], false, "IPv4 or IPv6");
-	check_not_adopted(lone, false, "not connected");
-	check_not_adopted(lone, true, "not listening");
-	check_not_adopted(listening, false, "is listening");
-	CHECK_RC(anyc_tcp_adopt(&s, -1), -EBADF);
-	CHECK_RC(anyc_tcp_adopt(NULL, lone), ANYC_EINVAL);
-	close(pipe_[0]);
-	close(pipe_[1]);
-	close(pair[0]);
-	close(pair[1]);
-	close(udp);
-	close(lone);
-	close(listening);
-}
-
-ANYC_TEST_NET(tcp, b143_adopted_is_non_blocking_and_owned)
-{
-	struct anyc_stream *s, *b;
-	struct anyc_listener *l;
-	struct anyc_address where;
-	int fd = listen_bare(1, &where), peer;
-
-	CHECK_OK(anyc_tcp_adopt_listener(&l, fd));
-	CHECK_INT(fcntl(fd, F_GETFL) & O_NONBLOCK, !=, 0);
-	peer = bare_connect(&where);
-	CHECK_OK(anyc_listener_accept(l, &b));
-	check_socket(b, true);
-	CHECK_OK(anyc_tcp_adopt(&s, peer));
-	check_socket(s, false);
-	CHECK_OK(anyc_stream_send(s, "to", 2));
-	CHECK_RECEIVES(b, "to");
-	anyc_stream_free(s);
-	CHECK_INT(fcntl(peer, F_GETFD), ==, -1);
-	anyc_stream_free(b);
-	anyc_listener_free(l);
-	CHECK_INT(fcntl(fd, F_GETFD), ==, -1);
-}
-
-/* inetd gives the connection as descriptor 0, whose flags others share (rule 18). */
-ANYC_TEST_NET(tcp, r18_standard_descriptors_stay_blocking)
-{
-	struct anyc_address where;
-	struct anyc_stream *s;
-	struct receiver r = { 0 };
-	struct anyc_group g;
-	int listening = listen_bare(1, &where), peer, saved = fcntl(0, F_DUPFD_CLOEXEC, 10);
-
-	peer = bare_connect(&where);
-	CHECK_INT(dup2(peer, 0), ==, 0);
-	close(peer);
-	peer = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
-	CHECK_OK(anyc_tcp_adopt(&s, 0));
-	CHECK_INT(fcntl(0, F_GETFL) & O_NONBLOCK, ==, 0);
-	r.stream = s;
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, receive_once, &r));
-	SETTLE(); /* it waits, and does not block the thread */
-	bare_send(peer, "hello");
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_RC(r.rc, 5);
-	anyc_stream_free(s);
-	CHECK_INT(dup2(listening, 0), ==, 0);
-	check_not_adopted(0, true, "standard descriptor");
-	if (saved >= 0) {
-		dup2(saved, 0);
-		close(saved);
-	} else {
-		close(0);
-	}
-	close(peer);
-	close(listening);
 }
 
 /* --------------------------------------------------------------------------- a plain thread */
