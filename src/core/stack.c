@@ -38,6 +38,7 @@
 #define VALGRIND_STACK_REGISTER(low, high) 0
 #define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
 #define VALGRIND_MAKE_MEM_UNDEFINED(p, n) ((void)(p), (void)(n))
+#define VALGRIND_MAKE_MEM_NOACCESS(p, n) ((void)(p), (void)(n))
 #endif
 
 /* Newer than some C libraries; the numbers are the kernel's ABI. */
@@ -447,22 +448,28 @@ static size_t usable(const struct anyc__stack *stack)
 	return (size_t)((const char *)(stack + 1) - stack->low);
 }
 
+static size_t of_the_task(const struct anyc__stack *stack)
+{
+	return (size_t)((const char *)stack - stack->low);
+}
+
 static void instrument_live(struct anyc__stack *stack)
 {
 	/* Clean of what the last task's frames were, as a fresh stack would be. */
-	VALGRIND_MAKE_MEM_UNDEFINED(stack->low, (size_t)((char *)stack - stack->low));
+	VALGRIND_MAKE_MEM_UNDEFINED(stack->low, of_the_task(stack));
 #if defined(ANYC__ASAN)
 	ASAN_UNPOISON_MEMORY_REGION(stack->low, usable(stack));
 	__lsan_register_root_region(stack->low, usable(stack));
 #endif
 }
 
+/* Nobody looks at the task's frames and record any more. */
 static void instrument_dead(struct anyc__stack *stack)
 {
-	(void)stack;
+	VALGRIND_MAKE_MEM_NOACCESS(stack->low, of_the_task(stack));
 #if defined(ANYC__ASAN)
 	__lsan_unregister_root_region(stack->low, usable(stack));
-	ASAN_UNPOISON_MEMORY_REGION(stack->low, usable(stack));
+	ASAN_POISON_MEMORY_REGION(stack->low, of_the_task(stack));
 #endif
 #if defined(ANYC__TSAN)
 	if (++stack->uses % FIBER_USES == 0) {
@@ -631,6 +638,8 @@ static void slab_release(struct anyc__slab *slab, int k)
 #if defined(ANYC__ASAN)
 		if (stack->canary == anyc__stack_mark(stack, ANYC__STACK_LIVE))
 			instrument_dead(stack);
+		/* Whatever is mapped here next is not poisoned. */
+		ASAN_UNPOISON_MEMORY_REGION(stack->low, usable(stack));
 #endif
 		anyc__fiber_fini(&stack->fiber);
 	}

@@ -266,6 +266,29 @@ ANYC_TEST(stack, r29_longjmp_within_a_task)
 	CHECK_INT(b.jumps, ==, 3);
 }
 
+static void jump_in_a_task(void)
+{
+	struct jumper j = { .jumps = 0 };
+	struct anyc_group g;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, jump_within, &j));
+	CHECK_OK(anyc_group_leave(&g, 0));
+}
+
+/*
+ * A longjmp cleans up what AddressSanitizer knows of the frames below, or warns that it does not
+ * know the stack: it was not told of the switch.
+ */
+ANYC_TEST_MAIN(stack, r29_a_sanitizer_knows_the_stack, ANYC_ROWS_ALL)
+{
+	struct corpse c;
+
+	corpse_make_in_task(&c, jump_in_a_task);
+	CHECK_LIVED(&c);
+	CHECK_STR(c.text, "");
+}
+
 /* ---------------------------------------------------------------------------------- outside */
 
 struct outside {

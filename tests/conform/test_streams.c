@@ -49,6 +49,60 @@ ANYC_TEST_NET(streams, b114_close_wakes_a_sender)
 	anyc_stream_free(b);
 }
 
+/* A receiver and a sender wait on s; both learn of what `end` does. */
+static void check_both_wake(struct anyc_stream *s, void (*end)(struct anyc_stream *s, int peer),
+			    int peer, int want)
+{
+	static const char data[1 << 22];
+	struct receiver r = { .stream = s };
+	struct sender out = { .stream = s, .data = data, .size = sizeof data };
+	struct anyc_group g;
+
+	squeeze(s);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, receive_once, &r));
+	CHECK_OK(anyc_spawn(&g, send_once, &out));
+	SETTLE();
+	CHECK(!r.done && !out.done);
+	end(s, peer);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(r.rc, want);
+	CHECK_RC(out.rc, want);
+	anyc_stream_free(s);
+}
+
+static void close_here(struct anyc_stream *s, int peer)
+{
+	CHECK_OK(anyc_stream_close(s));
+	close(peer);
+}
+
+static void reset_there(struct anyc_stream *s, int peer)
+{
+	(void)s;
+	bare_reset(peer);
+}
+
+ANYC_TEST(streams, b114_close_wakes_both_directions)
+{
+	int peer;
+	struct anyc_stream *s = bare_peer(CONNECTED, &peer);
+
+	check_both_wake(s, close_here, peer, ANYC_ECLOSED);
+}
+
+ANYC_TEST(streams, b116_a_reset_wakes_both_directions)
+{
+	enum made how;
+
+	for (how = 0; how < MADE_KINDS; how++) {
+		int peer;
+		struct anyc_stream *s = bare_peer(how, &peer);
+
+		check_both_wake(s, reset_there, peer, ANYC_EBROKEN);
+	}
+}
+
 ANYC_TEST_NET(streams, b115_data_then_the_end_every_time)
 {
 	struct anyc_stream *a, *b;
