@@ -135,6 +135,9 @@ static void wake(struct anyc__engine *e, struct anyc__fd *f, uint8_t directions,
 		f->waiting[i] = NULL;
 		e->fds.waiting--;
 		anyc__unpark(t, result);
+#ifdef PLANT_DROP_WAKEUP
+		break;
+#endif
 	}
 }
 
@@ -424,8 +427,10 @@ static void owned_event(struct anyc__engine *e, struct anyc__fd *f, uint32_t eve
 {
 	uint8_t directions = directions_of(events);
 
+#ifndef PLANT_SHORT_READ_TRUSTED
 	if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0)
 		f->ragged = true;
+#endif
 	f->ready |= directions;
 	wake(e, f, directions, 0);
 }

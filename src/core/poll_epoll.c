@@ -77,9 +77,7 @@ void anyc__poller_fini(struct anyc__engine *e, bool forked)
 {
 	(void)forked; /* it is the same: no epoll_ctl is made in either case */
 	close_one(&e->poller.epoll);
-#ifndef PLANT_LEAK_FD
 	close_one(&e->poller.timer);
-#endif
 	close_one(&e->poller.event);
 }
 

@@ -247,13 +247,8 @@ int anyc__cancelled(struct anyc_task *t)
 	rc = poison_of(s);
 	if (rc != 0)
 		return rc;
-#ifndef PLANT_SKIP_CANCEL_CHECK
 	count_return(t);
 	return ANYC_ECANCELED;
-#else
-	(void)count_return;
-	return 0;
-#endif
 }
 
 void anyc__scope_unsound(const struct anyc_task *t)

@@ -253,6 +253,9 @@ static inline int enter(struct anyc_task **out, const void *frame)
 	if (ANYC__LIKELY(!anyc__scope_may_be_cancelled(*out) &&
 			 ((*out)->engine->probes & ANYC__PROBE_CANCEL) == 0))
 		return 0;
+#ifdef PLANT_SKIP_CANCEL_CHECK
+	return 0;
+#endif
 	return cancelled_after_yield(*out);
 }
 
@@ -293,12 +296,8 @@ int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char
 
 void anyc__unpark(struct anyc_task *t, int result)
 {
+#ifndef PLANT_DOUBLE_RESUME
 	if (t->state != ANYC__PARKED)
-		return;
-#ifdef PLANT_DROP_WAKEUP
-	static unsigned wakeups;
-
-	if (++wakeups % 256 == 0)
 		return;
 #endif
 	t->wake = result;

@@ -203,7 +203,11 @@ void anyc__switch_last(struct anyc_task *t)
 	e->tasks--;
 	e->background -= t->background;
 	if (t->group != NULL)
+#ifdef PLANT_STACK_FREED_EARLY
+		anyc__task_drop(t);
+#else
 		e->ended = t;
+#endif
 	leave(t, true);
 	__builtin_unreachable();
 }
@@ -446,6 +450,9 @@ void anyc__keepalive(struct anyc__engine *e)
 {
 	bool on = e->tasks > e->background;
 
+#ifdef PLANT_KEEPALIVE_NOT_DROPPED
+	on = e->tasks > 0;
+#endif
 	if (e->turns != 0 || on == e->kept_alive || e->gone)
 		return;
 	e->kept_alive = on;

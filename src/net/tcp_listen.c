@@ -263,7 +263,9 @@ static int listen_on(const struct anyc_address *a, bool v6_only,
 		rc = -errno;
 	if (rc == 0)
 		return fd;
+#ifndef PLANT_LEAK_FD
 	close(fd);
+#endif
 	return rc;
 }
 

@@ -52,12 +52,9 @@ static int set_defaults(SSL_CTX *ssl)
 
 static void set_verification(SSL_CTX *ssl)
 {
-	int mode = SSL_VERIFY_PEER;
-
-#ifdef PLANT_VERIFY_OFF
-	mode = SSL_VERIFY_NONE;
+#ifndef PLANT_VERIFY_OFF
+	SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 #endif
-	SSL_CTX_set_verify(ssl, mode, NULL);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 }
 
