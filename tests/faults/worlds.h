@@ -21,6 +21,7 @@
 
 #define ACTORS 3
 #define DEPTH 128
+#define ITEMS 16
 #define SAMPLE 2000
 
 struct world;
@@ -35,14 +36,15 @@ struct actor {
 	bool waits; /* inside an operation, which others will decide */
 	int want;   /* what the operation returns */
 	int place;  /* of a waiting one: in order of arrival */
-	int has;    /* what it holds */
+	int line;   /* which it stands in, if there are several */
+	int has;    /* what it holds: tokens, or the last item */
 };
 
 struct kind {
 	/* Performs an operation; whether it has given way to others. */
 	bool (*perform)(struct actor *a, char op);
-	/* Others hear nothing any more of an actor that waits.  NULL: nothing to do */
-	void (*forget)(struct actor *a);
+	/* Before the actors are there, and NULL where zeroed memory is enough. */
+	void (*make)(struct world *w);
 	/* Gives back what the actor holds at its end.  NULL: nothing to do */
 	void (*finish)(struct actor *a);
 	/* All have ended; rc: what leaving the group gave. */
@@ -66,15 +68,22 @@ struct world {
 	struct actor actor[ACTORS];
 	struct anyc_group group;
 	int arrivals;
-	union { /* what it is about; zeroed for each run */
+	struct { /* what it is about; zeroed for each run */
 		struct anyc_lock lock;
 		struct anyc_event event;
+		struct anyc_condition condition;
+		struct anyc_semaphore semaphore;
+		struct anyc_limiter limiter;
+		struct anyc_sender sender[ACTORS];
+		struct anyc_receiver receiver[ACTORS];
 	} u;
 	/* The model's. */
 	int owner;    /* a lock's, from 1 */
 	bool set;     /* an event's */
 	bool over;    /* the group was cancelled */
 	int error, errors, children;
+	int value, total; /* permits that are free; tokens */
+	int queued[ITEMS], used, capacity, senders, receivers, dropped;
 };
 
 /* ---------------------------------------------------------------------------------- choices */
@@ -115,21 +124,45 @@ UNUSED static void decide(struct actor *a, int rc)
 	a->want = rc;
 }
 
-UNUSED static void wait_in_model(struct actor *a)
+/* At the end of a line. */
+UNUSED static void wait_in(struct actor *a, int line)
 {
 	a->waits = true;
+	a->line = line;
 	a->place = ++a->world->arrivals;
 }
 
-/* The first in line of those that wait, or NULL. */
-UNUSED static struct actor *first_in_line(struct world *w)
+UNUSED static void wait_in_model(struct actor *a)
+{
+	wait_in(a, 0);
+}
+
+/* The first of those that wait in a line, or NULL. */
+UNUSED static struct actor *first_in(struct world *w, int line)
 {
 	struct actor *first = NULL;
 
-	for (int i = 0; i < ACTORS; i++)
-		if (w->actor[i].waits && (first == NULL || w->actor[i].place < first->place))
-			first = &w->actor[i];
+	for (int i = 0; i < ACTORS; i++) {
+		struct actor *a = &w->actor[i];
+
+		if (a->waits && a->line == line && (first == NULL || a->place < first->place))
+			first = a;
+	}
 	return first;
+}
+
+UNUSED static struct actor *first_in_line(struct world *w)
+{
+	return first_in(w, 0);
+}
+
+UNUSED static size_t count_in(const struct world *w, int line)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < ACTORS; i++)
+		n += w->actor[i].waits && w->actor[i].line == line;
+	return n;
 }
 
 /* The operation has returned. */
@@ -149,11 +182,8 @@ static void cancel(struct actor *a)
 	if (a->ended || a->cancelled)
 		return;
 	a->cancelled = true;
-	if (a->waits) {
+	if (a->waits)
 		decide(a, ANYC_ECANCELED);
-		if (a->world->kind->forget != NULL)
-			a->world->kind->forget(a);
-	}
 	CHECK_OK(anyc_scope_cancel(&a->scope, "the world's"));
 }
 
@@ -215,6 +245,8 @@ static void run_once(const struct kind *kind, const char *const *programs)
 	struct world w = { .kind = kind };
 	int rc;
 
+	if (kind->make != NULL)
+		kind->make(&w);
 	anyc_group_enter(&w.group, NULL);
 	for (int i = 0; i < ACTORS; i++) {
 		struct actor *a = &w.actor[i];
