@@ -22,6 +22,7 @@
 anyc__context_switch:
 	.cfi_startproc
 	endbr64
+	movq	(%rsi), %rax
 	pushq	%rbp
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset rbp, 0
@@ -41,7 +42,7 @@ anyc__context_switch:
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset r15, 0
 	movq	%rsp, (%rdi)
-	movq	(%rsi), %rsp		/* same layout there: the unwind rules above stay true */
+	movq	%rax, %rsp		/* same layout there: the unwind rules above stay true */
 	popq	%r15
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore r15
