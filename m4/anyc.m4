@@ -46,6 +46,10 @@ AX_APPEND_COMPILE_FLAGS([ \
 	-ftrivial-auto-var-init=zero -fzero-call-used-regs=used-gpr], [ANYC_CFLAGS], [-Werror])
 # Not for programs: tests put functions before libc's, which must be seen.
 AX_APPEND_COMPILE_FLAGS([-fvisibility=hidden], [ANYC_LIB_CFLAGS], [-Werror])
+# The inline part of the switch pushes: src/core/switch.h.
+AS_CASE([$host_cpu], [x86_64],
+	[AX_CHECK_COMPILE_FLAG([-mno-red-zone],
+		[ANYC_LIB_CFLAGS="$ANYC_LIB_CFLAGS -mno-red-zone -DANYC_NO_RED_ZONE"])])
 AS_CASE([$host_cpu],
 	[x86_64|i?86], [anyc_branch=-fcf-protection=full],
 	[aarch64], [anyc_branch=-mbranch-protection=standard], [anyc_branch=])

@@ -124,7 +124,7 @@ static inline void jump(struct anyc__engine *e, struct anyc__context *save,
 	e->leaving = last ? NULL : from;
 #endif
 	anyc__fiber_leave(from, to_fiber, last);
-	anyc__context_switch(save, to);
+	anyc__context_jump(save, to);
 	(void)e;
 }
 
