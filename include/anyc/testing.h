@@ -286,13 +286,15 @@ enum anyc_test_kind {
 	ANYC_TEST_ROW_LOOP,  /* a loop of anyc's own */
 	ANYC_TEST_ROW_NATIVE /* a loop that somebody else's library runs */
 };
+/* By which words in their rows a row takes tests. */
+enum anyc_test_choice { ANYC_TEST_BY_EITHER, ANYC_TEST_BY_NAME, ANYC_TEST_BY_KIND };
 
 /* A row of one's own.  What runs its tasks is a host: it may make its loop by hand. */
 struct anyc_test_host {
 	size_t size; /* of this structure */
 	const char *row;
 	enum anyc_test_kind kind;
-	bool only_named; /* only tests that name this row run on it */
+	enum anyc_test_choice chosen_by;
 	/*
 	 * Runs fn(arg) as a task of that name until no task is left, and takes down whatever it
 	 * made; the first error, the task's included.  NULL: the row's tests fail, as not built.

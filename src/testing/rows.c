@@ -78,9 +78,7 @@ static int do_nothing(void *arg)
 
 static int warm_up_backend(const struct anyc_test_host *host)
 {
-	int rc = run_backend(host, do_nothing, NULL, "warm-up");
-
-	return rc == 0 ? anyc_thread_done() : rc;
+	return run_backend(host, do_nothing, NULL, "warm-up");
 }
 
 /* -------------------------------------------------------------------------------- settling */
@@ -230,9 +228,9 @@ static bool takes(const struct anyc_test *t, const struct anyc_test_host *host)
 {
 	const char *list = t->rows != NULL ? t->rows : "all";
 
-	if (in_list(list, host->row))
+	if (host->chosen_by != ANYC_TEST_BY_KIND && in_list(list, host->row))
 		return true;
-	if (host->only_named)
+	if (host->chosen_by == ANYC_TEST_BY_NAME)
 		return false;
 	if (host->kind != ANYC_TEST_ROW_NONE && in_list(list, "loop"))
 		return true;
@@ -265,7 +263,8 @@ int anyc__test_warm_up(const struct anyc_test_host *host)
 		if (rows.added[i].warm_up != NULL)
 			rc = rows.added[i].warm_up(&rows.added[i]);
 	}
-	if (find(rows.added, rows.added_count, host->row) != NULL)
-		return rc;
-	return rc == 0 && host->warm_up != NULL ? host->warm_up(host) : rc;
+	if (rc == 0 && host->warm_up != NULL &&
+	    find(rows.added, rows.added_count, host->row) == NULL)
+		rc = host->warm_up(host);
+	return rc == 0 ? anyc_thread_done() : rc;
 }

@@ -4,34 +4,6 @@
 
 #include <string.h>
 
-#ifdef ANYC_HAVE_UV
-#define IF_UV(x) (x)
-#else
-#define IF_UV(x) NULL
-#endif
-#ifdef ANYC_HAVE_EVENT
-#define IF_EVENT(x) (x)
-#else
-#define IF_EVENT(x) NULL
-#endif
-#ifdef ANYC_HAVE_EV
-#define IF_EV(x) (x)
-#else
-#define IF_EV(x) NULL
-#endif
-
-static const struct host_row rows[] = {
-	{ "libuv", IF_UV(&host_uv) }, { "libevent", IF_EVENT(&host_event) },
-	{ "libev", IF_EV(&host_ev) }, { "anyc", &host_alone },
-	{ "none", &host_none }, { "sim", &host_sim },
-	{ "simnet", &host_simnet },
-};
-
-const struct host_row *host_row(unsigned i)
-{
-	return i < sizeof rows / sizeof rows[0] ? &rows[i] : NULL;
-}
-
 const struct host_row *host_find(const char *name)
 {
 	const struct host_row *row;
@@ -155,12 +127,8 @@ void host_add_all(void)
 		struct anyc_test_host host = { .size = sizeof host, .row = row->name };
 		const struct host_ops *ops = row->ops;
 
-		/* A sim is made by hand like a native loop, but is nobody else's. */
-		if (ops == NULL || ops->tick != NULL)
-			host.kind = ANYC_TEST_ROW_NATIVE;
-		else if (ops->library != NULL)
-			host.kind = ANYC_TEST_ROW_LOOP;
-		host.only_named = ops == &host_simnet;
+		host.kind = ops != NULL ? ops->kind : ANYC_TEST_ROW_NATIVE;
+		host.chosen_by = row->chosen_by;
 		if (ops != NULL)
 			host.run = run_row;
 		if (ops != NULL && ops->make != NULL)

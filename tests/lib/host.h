@@ -8,6 +8,7 @@
 #define ANYC_TEST_HOST_H
 
 #include <anyc/anyc.h>
+#include <anyc/testing.h>
 
 struct host;
 typedef void host_fn(void *arg);
@@ -15,6 +16,8 @@ typedef void host_fn(void *arg);
 struct host_ops {
 	const char *row;
 	const char *library; /* what anyc_current_library() says in a task; NULL: nothing */
+	enum anyc_test_kind kind;
+	bool is_module;      /* anyc finds it by its name, or has it loaded by now */
 	bool nests;          /* the loop can be run again from inside itself */
 
 	/* A native loop; the hosts without one have none of these. */
@@ -58,6 +61,7 @@ struct host {
 struct host_row {
 	const char *name;
 	const struct host_ops *ops;
+	enum anyc_test_choice chosen_by;
 };
 const struct host_row *host_row(unsigned i);
 const struct host_row *host_find(const char *name);

@@ -48,6 +48,7 @@ static int alone_run_task(struct host *h, anyc_task_fn *fn, void *arg)
 const struct host_ops host_alone = {
 	.row = "anyc",
 	.library = "anyc",
+	.kind = ANYC_TEST_ROW_LOOP,
 	.soon = alone_soon,
 	.run_task = alone_run_task,
 };

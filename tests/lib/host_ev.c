@@ -124,6 +124,8 @@ static int ev_host_soon(struct host *h, host_fn *fn, void *arg)
 const struct host_ops host_ev = {
 	.row = "libev",
 	.library = "libev",
+	.kind = ANYC_TEST_ROW_NATIVE,
+	.is_module = true,
 	.nests = true,
 	.make = ev_host_make,
 	.backend = anyc_ev_backend,

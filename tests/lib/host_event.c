@@ -114,6 +114,8 @@ static int event_host_soon(struct host *h, host_fn *fn, void *arg)
 const struct host_ops host_event = {
 	.row = "libevent",
 	.library = "libevent",
+	.kind = ANYC_TEST_ROW_NATIVE,
+	.is_module = true,
 	.nests = false,
 	.make = event_host_make,
 	.backend = anyc_event_backend,

@@ -50,6 +50,8 @@ static int sim_host_soon(struct host *h, host_fn *fn, void *arg)
 const struct host_ops host_sim = {
 	.row = "sim",
 	.library = "sim",
+	.kind = ANYC_TEST_ROW_LOOP,
+	.is_module = true,
 	.make = sim_host_make,
 	.backend = anyc_sim_backend,
 	.run = sim_host_run,
@@ -61,6 +63,8 @@ const struct host_ops host_sim = {
 const struct host_ops host_simnet = {
 	.row = "simnet",
 	.library = "sim",
+	.kind = ANYC_TEST_ROW_LOOP,
+	.is_module = true,
 	.make = simnet_host_make,
 	.backend = anyc_sim_backend,
 	.run = sim_host_run,

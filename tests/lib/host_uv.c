@@ -142,6 +142,8 @@ static int uv_host_soon(struct host *h, host_fn *fn, void *arg)
 const struct host_ops host_uv = {
 	.row = "libuv",
 	.library = "libuv",
+	.kind = ANYC_TEST_ROW_NATIVE,
+	.is_module = true,
 	.nests = true,
 	.make = uv_host_make,
 	.backend = anyc_uv_backend,
