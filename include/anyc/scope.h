@@ -42,19 +42,8 @@ struct anyc_timer_ {
 /* Where the caller puts it, usually on the stack of the task.  The fields are private. */
 struct anyc_scope {
 	uintptr_t magic_;
-	struct anyc_scope *outer_; /* enclosing scope; for a task's own scope, the group's */
-	struct anyc_scope *inner_; /* the next scope of the same task */
-	struct anyc_task *task_;
-	struct anyc_group *group_; /* the group whose tasks live in this scope */
-	int64_t deadline_;
-	int64_t effective_deadline_;      /* the least one that nothing shields */
+	int64_t effective_deadline_;        /* the least one that nothing shields */
 	struct anyc_scope *deadline_scope_; /* whose it is */
-	const char *reason_;
-	const char *canceller_; /* the name of the task that cancelled */
-	void *site_;            /* where it was entered */
-	struct anyc_timer_ timer_;
-	int32_t poison_;   /* the error of a bad enter */
-	uint32_t returns_; /* checkpoints that returned ANYC_ECANCELED inside */
 	uint8_t state_;
 	uint8_t cause_;
 	bool effective_; /* this scope, or one around it that nothing shields, is cancelled */
@@ -62,6 +51,17 @@ struct anyc_scope {
 	bool move_on_;
 	bool caught_;
 	uint8_t pad_[2];
+	struct anyc_scope *outer_; /* enclosing scope; for a task's own scope, the group's */
+	struct anyc_scope *inner_; /* the next scope of the same task */
+	struct anyc_task *task_;
+	struct anyc_group *group_; /* the group whose tasks live in this scope */
+	int64_t deadline_;
+	struct anyc_timer_ timer_;
+	int32_t poison_;   /* the error of a bad enter */
+	uint32_t returns_; /* checkpoints that returned ANYC_ECANCELED inside */
+	const char *reason_;
+	const char *canceller_; /* the name of the task that cancelled */
+	void *site_;            /* where it was entered */
 	void *reserved_[2];
 };
 

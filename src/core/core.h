@@ -28,6 +28,8 @@
 #ifndef ANYC__CORE_H
 #define ANYC__CORE_H
 
+#include <string.h>
+
 #include <anyc/error.h>
 #include <anyc/sync.h>
 #include <anyc/task.h>
@@ -41,6 +43,21 @@ struct anyc__engine;
 #define ANYC__LIKELY(x) __builtin_expect(!!(x), 1)
 #define ANYC__UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define ANYC__CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/*
+ * Reads a caller's options, which may be NULL: sized as in the header that the caller was built
+ * with.  What that one did not have yet is zero, and so is all of it for NULL.
+ */
+static inline void anyc__options_read(void *to, size_t full, const void *from, size_t size)
+{
+	if (from != NULL && ANYC__LIKELY(size >= full)) {
+		memcpy(to, from, full);
+		return;
+	}
+	memset(to, 0, full);
+	if (from != NULL)
+		memcpy(to, from, size);
+}
 
 /* ------------------------------------------------------------------------ entering, leaving */
 

@@ -42,6 +42,7 @@ enum anyc__task_state {
 
 /* At the top of the task's own stack; a plain thread's root is in its struct anyc__plain. */
 struct anyc_task {
+	/* What switches, wake-ups and checkpoints touch: two lines of the cache, and the third. */
 	struct anyc__context context;
 	struct anyc__engine *engine;
 	struct anyc_task *next_ready;
@@ -50,41 +51,42 @@ struct anyc_task {
 	bool is_root_of_thread; /* runs on the thread's own stack */
 	bool background;
 	bool fpenv;
-	int32_t wake;             /* what park returns */
-	anyc__abort_fn *abort;    /* while parked; NULL: cannot be cancelled */
+	int32_t wake;          /* what park returns */
+	anyc__abort_fn *abort; /* while parked; NULL: cannot be cancelled */
 	void *abort_arg;
-	const char *waits_for;    /* while parked */
-	int64_t since;            /* while parked: since when, if ANYC__PROBE_CLOCK; 0: not known */
-	struct anyc_timer_ timer; /* park_until */
-
+	const char *waits_for; /* while parked */
+	int64_t since;         /* while parked: since when, if ANYC__PROBE_CLOCK; 0: not known */
+	uint64_t id;
+	uintptr_t stack_low, stack_high;
 	struct anyc_scope base;   /* the task's own scope, around its function */
-	struct anyc_group *group; /* NULL: a root task */
-	struct anyc_task *prev, *next; /* in the group, or among the engine's root tasks */
-	struct anyc_group *starts;     /* anyc_start: the group it joins when started */
-	struct anyc_handle *handle;
-	bool *starter_told;            /* in the starter's frame: it was started */
-	intptr_t *start_value;         /* likewise */
+	struct anyc_timer_ timer; /* park_until */
 
 	anyc_task_fn *fn;
 	void *arg;
 	void *copy; /* the private copy, or NULL */
 	void *site; /* where it was spawned */
+	const char *name;
+	uint64_t number; /* among the tasks its engine has made */
+	struct anyc__stack *stack; /* NULL: a plain thread's root */
+
+	/* Zero in a new task: from here ... */
+	struct anyc_group *group;      /* NULL: a root task */
+	struct anyc_task *prev, *next; /* in the group, or among the engine's root tasks */
+	struct anyc_handle *handle;
+	struct anyc_group *starts; /* anyc_start: the group it joins when started */
+	bool *starter_told;        /* in the starter's frame: it was started */
+	intptr_t *start_value;     /* likewise */
 	struct anyc__locals *locals; /* local.c; NULL: none are set */
 	anyc_done_fn *on_done;
 	void *done_arg;
-	const char *name;
-	uint64_t id;
-	uint64_t number; /* among the tasks its engine has made */
+	struct anyc_group_errors_ *errors; /* lists of groups it has left */
+	struct { void *caught; unsigned uncaught; } cxa; /* the C++ runtime's, while switched out */
+	unsigned error_lists;
+	unsigned owned; /* what it has that others may wait for: locks */
 	int32_t result;
 	bool started;
-	unsigned owned; /* what it has that others may wait for: locks */
-
-	struct anyc__stack *stack; /* NULL: a plain thread's root */
-	uintptr_t stack_low, stack_high;
+	/* ... to here. */
 	struct anyc__names names;
-	struct anyc_group_errors_ *errors; /* lists of groups it has left */
-	unsigned error_lists;
-	struct { void *caught; unsigned uncaught; } cxa; /* the C++ runtime's, while switched out */
 	struct anyc__fpenv fp;
 	struct anyc__slot slot;
 };
@@ -185,6 +187,7 @@ struct anyc__engine {
 	bool in_probe;   /* code of the user's runs beside tasks: see inspect.c */
 	uint64_t switches, turn_count; /* so far */
 	uint64_t made;   /* tasks so far */
+	uint64_t last_id, ids_end; /* ids for its tasks: a block of the process's, being used up */
 	struct anyc__order order;
 	struct anyc__turn turn[ANYC__TURNS];
 	struct anyc_task *ended; /* left its stack for good; recycled by whoever arrives next */
@@ -222,6 +225,12 @@ struct anyc__engine {
 int anyc__engine_init(struct anyc__engine *e, const struct anyc__host *host, bool open_poller);
 /* No task, scope or descriptor is left; posts get ANYC_EGONE. */
 void anyc__engine_fini(struct anyc__engine *e);
+/* Its tasks may wait: it is this process's own, and its loop is there. */
+static inline bool anyc__engine_fit(const struct anyc__engine *e)
+{
+	return !e->gone && !anyc__inherited(e->fork_generation);
+}
+int anyc__engine_unfit(const struct anyc__engine *e); /* why not: ANYC_EFORKED, ANYC_EGONE */
 /* Tasks that live in this process, plain threads' roots aside: each has a stack. */
 size_t anyc__live_tasks(void);
 /* Applies events, runs callbacks and tasks within the budget; may nest. */
@@ -233,8 +242,6 @@ void anyc__ready(struct anyc_task *t);
 void anyc__switch_away(struct anyc_task *t);
 /* The same for a task that was parked; what woke it. */
 int anyc__switch_parked(struct anyc_task *t);
-/* The same for good, from a task that has ended; its stack is recycled. */
-_Noreturn void anyc__switch_last(struct anyc_task *t);
 /* The first function on a task's stack. */
 void anyc__task_first(void *task);
 /* Gives a root task's on_done its call from the turn's own stack. */
@@ -294,17 +301,17 @@ void anyc__place_resumed(struct anyc_task *t);
 /* ---------------------------------------------------------------------------------- task.c */
 
 /* A task from its first line to its end; called by turn.c's first function on its stack. */
-_Noreturn void anyc__task_main(struct anyc_task *t);
+void anyc__task_run(struct anyc_task *t);
 
 struct anyc__task_spec {
 	anyc_task_fn *fn;
 	void *arg;
 	const char *name;
+	void *site; /* the caller of the public function */
 	size_t stack_size;
 	const void *copy;
 	size_t copy_size;
 	bool fpenv, background;
-	void *site; /* the caller of the public function */
 };
 /* A task that is not linked anywhere yet and not ready.  ANYC_EINVAL, -ENOMEM. */
 int anyc__task_make(struct anyc_task **out, struct anyc__engine *e,
@@ -315,7 +322,7 @@ void anyc__task_drop(struct anyc_task *t);
 void anyc__task_born(struct anyc_task *t);
 /* Initialises a record that has no stack of its own: a plain thread's root. */
 void anyc__task_init_root(struct anyc_task *t, struct anyc__engine *e);
-uint64_t anyc__new_id(void);
+uint64_t anyc__new_id(struct anyc__engine *e);
 
 /* ------------------------------------------------------------------------------- waiters.c */
 
@@ -405,6 +412,13 @@ void anyc__handle_ended(struct anyc_handle *h, int rc, bool cancelled);
 /* --------------------------------------------------------------------------------- scope.c */
 
 void anyc__scope_init_base(struct anyc_scope *s, struct anyc_task *t, struct anyc_scope *outer);
+/* The same for a scope that has had nothing done to it: it is as what encloses it. */
+static inline void anyc__scope_inherit(struct anyc_scope *s, const struct anyc_scope *outer)
+{
+	s->effective_ = outer != NULL && outer->effective_;
+	s->effective_deadline_ = outer != NULL ? outer->effective_deadline_ : ANYC_FOREVER;
+	s->deadline_scope_ = outer != NULL ? outer->deadline_scope_ : NULL;
+}
 /* A checkpoint has to look closer: anyc__cancelled(). */
 static inline bool anyc__scope_may_be_cancelled(const struct anyc_task *t)
 {

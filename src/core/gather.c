@@ -198,10 +198,9 @@ static int run(struct gather *g)
 
 static void options_read(struct gather *g, const struct anyc_gather_options *options, size_t size)
 {
-	struct anyc_gather_options o = {0};
+	struct anyc_gather_options o;
 
-	if (options != NULL)
-		memcpy(&o, options, size < sizeof o ? size : sizeof o);
+	anyc__options_read(&o, sizeof o, options, size);
 	g->limit = o.limit != 0 ? o.limit : SIZE_MAX;
 	g->stack_size = o.stack_size;
 }

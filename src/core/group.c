@@ -77,12 +77,12 @@ void anyc__group_task_ended(struct anyc_group *g, struct anyc_task *t, int rc)
 void anyc_group_enter_sized(struct anyc_group *g, const struct anyc_group_options *options,
 			    size_t size)
 {
-	struct anyc_group_options o = {0};
+	const size_t beside = offsetof(struct anyc_group, first_);
+	struct anyc_group_options o;
 	struct anyc_scope_options scope;
 
-	if (options != NULL)
-		memcpy(&o, options, size < sizeof o ? size : sizeof o);
-	memset(g, 0, sizeof *g);
+	anyc__options_read(&o, sizeof o, options, size);
+	memset((char *)g + beside, 0, sizeof *g - beside);
 	scope = (struct anyc_scope_options){.timeout = o.timeout, .deadline = o.deadline,
 					    .shield = o.shield, .move_on = o.move_on};
 	anyc_scope_enter_sized(&g->scope_, &scope, sizeof scope);
@@ -94,7 +94,8 @@ void anyc_group_enter_sized(struct anyc_group *g, const struct anyc_group_option
 	}
 	g->scope_.group_ = g;
 	g->state_ = ANYC__GROUP_OPEN;
-	anyc__errors_drop(g, g->scope_.task_);
+	if (ANYC__UNLIKELY(g->scope_.task_->errors != NULL))
+		anyc__errors_drop(g, g->scope_.task_);
 }
 
 static void wait_for_tasks(struct anyc_group *g, struct anyc_task *t)
@@ -157,7 +158,8 @@ int anyc_group_leave(struct anyc_group *g, int rc)
 	}
 	if (g->errors_ == NULL && g->error_count_ != 0)
 		g->state_ = ANYC__GROUP_LOST;
-	anyc__errors_keep(g, t);
+	if (ANYC__UNLIKELY(g->errors_ != NULL))
+		anyc__errors_keep(g, t);
 	return leave_scope(g, rc);
 }
 
@@ -190,22 +192,27 @@ static int spawnable(const struct anyc_group *g)
 				    "spawn nothing after it was left");
 	if (g->scope_.poison_ != 0)
 		return g->scope_.poison_;
-	if (g->scope_.task_->engine->thread != anyc__thread_id())
+	if (ANYC__UNLIKELY(g->scope_.task_->engine->thread != anyc__thread_id()))
 		return anyc__misuse(ANYC_ETHREAD,
 				    "the group belongs to another thread; post to its loop "
 				    "with anyc_token_post()");
 	if (ANYC__UNLIKELY(g->scope_.task_->engine->in_probe))
 		return anyc__refuse_in_probe(g->scope_.task_->engine, "a spawn");
-	return anyc__engine_check(g->scope_.task_->engine);
+	if (ANYC__UNLIKELY(!anyc__engine_fit(g->scope_.task_->engine)))
+		return anyc__engine_unfit(g->scope_.task_->engine);
+	return 0;
 }
 
 static int spec_from(struct anyc__task_spec *spec, const struct anyc_spawn_options *options,
 		     size_t size, struct anyc_handle **handle)
 {
-	struct anyc_spawn_options o = {0};
+	struct anyc_spawn_options o;
 
-	if (options != NULL)
-		memcpy(&o, options, size < sizeof o ? size : sizeof o);
+	if (options == NULL) {
+		*handle = NULL;
+		return 0;
+	}
+	anyc__options_read(&o, sizeof o, options, size);
 	if (o.name != NULL)
 		spec->name = o.name;
 	spec->stack_size = o.stack_size;

@@ -321,8 +321,7 @@ int anyc_loop_set_probes_sized(struct anyc_loop *loop, const struct anyc_probes 
 		rc = anyc__refuse_in_probe(e, "anyc_loop_set_probes()");
 	if (rc != 0)
 		return rc;
-	if (probes != NULL)
-		memcpy(&p, probes, size < sizeof p ? size : sizeof p);
+	anyc__options_read(&p, sizeof p, probes, size);
 	e->probe = p;
 	e->probes = (e->probes & ~ANYC__PROBE_USERS) | bits_of(&p);
 	return 0;

@@ -410,7 +410,7 @@ static int spawn_root(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
 		      const struct anyc_loop_spawn_options *options, size_t size, const char *name,
 		      void *site)
 {
-	struct anyc_loop_spawn_options o = {0};
+	struct anyc_loop_spawn_options o;
 	struct anyc__task_spec spec = {.fn = fn, .arg = arg, .site = site};
 	struct anyc_task *t;
 	int rc = check_loop(loop, "anyc_loop_spawn");
@@ -421,8 +421,7 @@ static int spawn_root(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
 		rc = anyc_fail(ANYC_EGONE, 0, "anyc_loop_spawn: the loop has gone");
 	if (rc != 0)
 		return rc;
-	if (options != NULL)
-		memcpy(&o, options, size < sizeof o ? size : sizeof o);
+	anyc__options_read(&o, sizeof o, options, size);
 	spec.name = o.name != NULL ? o.name : name;
 	spec.stack_size = o.stack_size;
 	spec.copy = o.copy;

@@ -148,14 +148,13 @@ static int run_main(struct anyc_loop *loop, const struct anyc_run_options *o, an
 
 int anyc_run_sized(const struct anyc_run_options *options, size_t size, anyc_task_fn *fn, void *arg)
 {
-	struct anyc_run_options o = {0};
+	struct anyc_run_options o;
 	const struct anyc_backend *backend;
 	struct anyc_loop *loop;
 	void *made;
 	int rc;
 
-	if (options != NULL)
-		memcpy(&o, options, size < sizeof o ? size : sizeof o);
+	anyc__options_read(&o, sizeof o, options, size);
 	if (fn == NULL)
 		return anyc_fail(ANYC_EINVAL, 0, "anyc_run needs a function");
 	rc = refuse_nested();

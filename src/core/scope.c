@@ -123,7 +123,7 @@ void anyc__scope_init_base(struct anyc_scope *s, struct anyc_task *t, struct any
 	s->deadline_ = ANYC_FOREVER;
 	s->state_ = SCOPE_OPEN;
 	s->magic_ = magic_of(s, t->id);
-	recompute(s);
+	anyc__scope_inherit(s, outer);
 	t->scope = s;
 }
 
@@ -263,9 +263,7 @@ void anyc__scope_unsound(const struct anyc_task *t)
 static int options_read(struct anyc_scope_options *to, const struct anyc_scope_options *from,
 			size_t size)
 {
-	memset(to, 0, sizeof *to);
-	if (from != NULL)
-		memcpy(to, from, size < sizeof *to ? size : sizeof *to);
+	anyc__options_read(to, sizeof *to, from, size);
 	if (to->timeout < 0 || to->deadline < 0) {
 		to->timeout = to->deadline = 0;
 		return anyc_fail(ANYC_EINVAL, 0,
@@ -427,7 +425,8 @@ int anyc_scope_leave(struct anyc_scope *s, int rc)
 			ANYC_EMISUSE,
 			"anyc_scope_leave: not the innermost open scope of this "
 			"task; scopes are left last in, first out, by the task that entered them");
-	anyc__timer_unset(t->engine, &s->timer_);
+	if (s->timer_.place_ != 0)
+		anyc__timer_unset(t->engine, &s->timer_);
 	t->scope = s->outer_;
 	t->scope->inner_ = NULL;
 	s->state_ = SCOPE_LEFT;

@@ -77,8 +77,10 @@ context_entry:
 	.cfi_undefined rip		/* backtraces end here */
 	endbr64
 	movq	%r12, %rdi
-	callq	*%rbx
-	ud2
+	leaq	1f(%rip), %rax
+	pushq	%rax
+	jmp	*%rbx		/* no call: it would never be returned from, see switch.h */
+1:	ud2
 	.cfi_endproc
 	.size	context_entry, . - context_entry
 

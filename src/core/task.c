@@ -13,24 +13,40 @@
 
 #define COPY_ALIGN 64
 
-uint64_t anyc__new_id(void)
-{
-	static atomic_uint_fast64_t last;
+/* Ids are of the process; an engine takes them by the block, so that a spawn is no atomic operation.
+ */
+#define IDS_AT_ONCE 4096
 
-	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+uint64_t anyc__new_id(struct anyc__engine *e)
+{
+	static atomic_uint_fast64_t given;
+
+	if (ANYC__UNLIKELY(e->last_id == e->ids_end)) {
+		e->last_id = atomic_fetch_add_explicit(&given, IDS_AT_ONCE, memory_order_relaxed);
+		e->ids_end = e->last_id + IDS_AT_ONCE;
+	}
+	return ++e->last_id;
 }
 
 /* ------------------------------------------------------------------------------------- making */
 
 static void record_init(struct anyc_task *t, struct anyc__engine *e)
 {
-	memset(t, 0, offsetof(struct anyc_task, slot));
+	const size_t zero = offsetof(struct anyc_task, group);
+
+	memset((char *)t + zero, 0, offsetof(struct anyc_task, names) - zero);
+	t->engine = e;
+	t->state = ANYC__PARKED;
+	t->is_root_of_thread = t->background = t->fpenv = false;
+	t->abort = NULL;
+	t->waits_for = NULL;
+	t->since = 0;
+	t->id = anyc__new_id(e);
+	t->timer.place_ = 0;
+	t->number = ++e->made;
+	t->names.depth = 0;
 	t->slot.rc = 0;
 	t->slot.origin = NULL;
-	t->engine = e;
-	t->id = anyc__new_id();
-	t->number = ++e->made;
-	t->state = ANYC__PARKED;
 }
 
 static int spec_check(const struct anyc__task_spec *spec, size_t stack_size)
@@ -78,6 +94,7 @@ int anyc__task_make(struct anyc_task **out, struct anyc__engine *e,
 	t = (struct anyc_task *)(((uintptr_t)stack - sizeof *t) & ~(uintptr_t)(COPY_ALIGN - 1));
 	record_init(t, e);
 	top = (uintptr_t)t;
+	t->copy = NULL;
 	if (spec->copy != NULL) {
 		top = (top - spec->copy_size) & ~(uintptr_t)(COPY_ALIGN - 1);
 		t->copy = memcpy((void *)top, spec->copy, spec->copy_size);
@@ -91,7 +108,8 @@ int anyc__task_make(struct anyc_task **out, struct anyc__engine *e,
 	t->fpenv = spec->fpenv;
 	t->background = spec->background;
 	t->site = spec->site;
-	anyc__locals_inherit(t);
+	if (ANYC__UNLIKELY(anyc__thread.task != NULL && anyc__thread.task->locals != NULL))
+		anyc__locals_inherit(t);
 	anyc__context_make(&t->context, stack->low, (void *)top, anyc__task_first, t);
 	*out = t;
 	return 0;
@@ -111,9 +129,10 @@ void anyc__task_born(struct anyc_task *t)
 	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_SPAWNED))
 		anyc__probe(e, ANYC__PROBE_SPAWNED, t, 0);
 	anyc__unpark(t, 0);
-	anyc__keepalive(e);
 	/* The spawner may run the host's loop before it gives way: that loop is to run the task. */
-	if (e->turns != 0)
+	if (e->turns == 0)
+		anyc__keepalive(e);
+	else if (!e->soon_asked)
 		anyc__soon(e);
 }
 
@@ -144,7 +163,7 @@ static void end_root(struct anyc_task *t, int result)
 }
 
 /* What the function returned becomes the task's end. */
-static void end(struct anyc_task *t, int rc)
+static inline void end(struct anyc_task *t, int rc)
 {
 	bool cancelled;
 
@@ -154,7 +173,8 @@ static void end(struct anyc_task *t, int rc)
 	if (ANYC__UNLIKELY(t->owned != 0))
 		anyc__owner_ended(t);
 	cancelled = rc == ANYC_ECANCELED && t->base.effective_;
-	anyc__timer_unset(t->engine, &t->base.timer_);
+	if (ANYC__UNLIKELY(t->base.timer_.place_ != 0))
+		anyc__timer_unset(t->engine, &t->base.timer_);
 	if (ANYC__UNLIKELY(t->locals != NULL))
 		anyc__locals_end(t);
 	if (ANYC__UNLIKELY(t->engine->probes & ANYC__PROBE_DONE))
@@ -166,13 +186,13 @@ static void end(struct anyc_task *t, int rc)
 		anyc__group_task_ended(t->group, t, rc);
 	else
 		end_root(t, cancelled ? ANYC_ETASKCANCELED : rc);
-	anyc__errors_forget(t);
+	if (ANYC__UNLIKELY(t->errors != NULL))
+		anyc__errors_forget(t);
 }
 
-void anyc__task_main(struct anyc_task *t)
+void anyc__task_run(struct anyc_task *t)
 {
 	end(t, t->fn(t->arg));
-	anyc__switch_last(t);
 }
 
 /* ----------------------------------------------------------------------------- entering calls */
@@ -182,21 +202,24 @@ struct anyc_task *anyc__current(void)
 	return anyc__thread.task;
 }
 
-int anyc__engine_check(const struct anyc__engine *e)
+int anyc__engine_unfit(const struct anyc__engine *e)
 {
-	if (ANYC__UNLIKELY(e->fork_generation != anyc__fork_generation()))
+	if (anyc__inherited(e->fork_generation))
 		return anyc_fail(ANYC_EFORKED, 0,
 				 "a forked child cannot wait in what it inherited; attach "
 				 "its loop anew, or use a thread that had nothing open");
-	if (ANYC__UNLIKELY(e->gone))
-		return anyc_fail(ANYC_EGONE, 0,
-				 "the event loop under this task was freed; detach it with "
-				 "anyc_loop_detach() before freeing it");
-	return 0;
+	return anyc_fail(ANYC_EGONE, 0,
+			 "the event loop under this task was freed; detach it with "
+			 "anyc_loop_detach() before freeing it");
+}
+
+int anyc__engine_check(const struct anyc__engine *e)
+{
+	return ANYC__LIKELY(anyc__engine_fit(e)) ? 0 : anyc__engine_unfit(e);
 }
 
 /* The current task may not simply go on: there is none, or its engine is no longer its own. */
-static __attribute__((noinline)) int enter_slow(struct anyc_task **out)
+static int enter_slow(struct anyc_task **out)
 {
 	struct anyc_task *t = anyc__thread.task;
 	int rc;
@@ -208,31 +231,31 @@ static __attribute__((noinline)) int enter_slow(struct anyc_task **out)
 	return rc == ANYC_EFORKED && t->is_root_of_thread ? anyc__plain_root(out) : rc;
 }
 
-static inline int enter_uncancelled(struct anyc_task **out, const void *frame)
+/* The task may go on, and every scope that it has left was left by its leave. */
+static inline bool is_sound(const struct anyc_task *t, const void *frame)
 {
-	struct anyc_task *t = anyc__thread.task;
-	int rc;
+	return t != NULL && anyc__engine_fit(t->engine) && anyc__scope_is_sound(t, frame);
+}
 
-	if (ANYC__UNLIKELY(t == NULL || t->engine->gone ||
-			   t->engine->fork_generation != anyc__fork_generation())) {
-		rc = enter_slow(out);
-		if (rc != 0)
-			return rc;
-		t = *out;
-	}
-	if (ANYC__UNLIKELY(!anyc__scope_is_sound(t, frame)))
-		anyc__scope_unsound(t);
-	*out = t;
-	return 0;
+static __attribute__((noinline)) int look_closer(struct anyc_task **out, const void *frame)
+{
+	int rc = enter_slow(out);
+
+	if (rc == 0 && !anyc__scope_is_sound(*out, frame))
+		anyc__scope_unsound(*out);
+	return rc;
 }
 
 int anyc__enter_uncancelled(struct anyc_task **out)
 {
-	return enter_uncancelled(out, __builtin_frame_address(0));
+	const void *frame = __builtin_frame_address(0);
+
+	*out = anyc__thread.task;
+	return ANYC__LIKELY(is_sound(*out, frame)) ? 0 : look_closer(out, frame);
 }
 
 /* A cancelled checkpoint lets others run first: a loop around it cannot stop them (rule 1). */
-static __attribute__((noinline)) int cancelled_after_yield(struct anyc_task *t)
+static int cancelled_after_yield(struct anyc_task *t)
 {
 	int rc;
 
@@ -244,19 +267,29 @@ static __attribute__((noinline)) int cancelled_after_yield(struct anyc_task *t)
 	return rc;
 }
 
+static inline bool may_be_cancelled(const struct anyc_task *t)
+{
+	return anyc__scope_may_be_cancelled(t) ||
+	       (t->engine->probes & ANYC__PROBE_CANCEL) != 0;
+}
+
+static __attribute__((noinline)) int enter_closer(struct anyc_task **out, const void *frame)
+{
+	int rc = is_sound(*out, frame) ? 0 : look_closer(out, frame);
+
+#ifdef PLANT_SKIP_CANCEL_CHECK
+	return rc;
+#endif
+	return rc == 0 && may_be_cancelled(*out) ? cancelled_after_yield(*out) : rc;
+}
+
 static inline int enter(struct anyc_task **out, const void *frame)
 {
-	int rc = enter_uncancelled(out, frame);
+	struct anyc_task *t = *out = anyc__thread.task;
 
-	if (ANYC__UNLIKELY(rc != 0))
-		return rc;
-	if (ANYC__LIKELY(!anyc__scope_may_be_cancelled(*out) &&
-			 ((*out)->engine->probes & ANYC__PROBE_CANCEL) == 0))
+	if (ANYC__LIKELY(is_sound(t, frame) && !may_be_cancelled(t)))
 		return 0;
-#ifdef PLANT_SKIP_CANCEL_CHECK
-	return 0;
-#endif
-	return cancelled_after_yield(*out);
+	return enter_closer(out, frame);
 }
 
 int anyc__enter(struct anyc_task **out)
@@ -276,9 +309,9 @@ static __attribute__((noinline)) void parked(struct anyc_task *t)
 
 int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what)
 {
-	int rc = anyc__engine_check(t->engine);
+	int rc = anyc__engine_fit(t->engine) ? 0 : anyc__engine_unfit(t->engine);
 
-	if (rc == 0 && abort != NULL)
+	if (rc == 0 && abort != NULL && t->scope->deadline_scope_ != NULL)
 		rc = anyc__scope_arm(t);
 	if (ANYC__UNLIKELY(rc != 0)) {
 		if (abort != NULL)

@@ -195,7 +195,7 @@ void anyc__yield_if_spent(struct anyc_task *t)
 		give_way(t);
 }
 
-void anyc__switch_last(struct anyc_task *t)
+static inline void switch_last(struct anyc_task *t)
 {
 	struct anyc__engine *e = t->engine;
 
@@ -212,6 +212,7 @@ void anyc__switch_last(struct anyc_task *t)
 	__builtin_unreachable();
 }
 
+/* Every call in here has returned when it leaves: see anyc__context_jump(). */
 void anyc__task_first(void *task)
 {
 	struct anyc_task *t = task;
@@ -220,7 +221,8 @@ void anyc__task_first(void *task)
 	if (t->fpenv)
 		anyc__fpenv_save(&t->fp); /* it starts with a copy of the thread's */
 	swap_thread_state(t);
-	anyc__task_main(t);
+	anyc__task_run(t);
+	switch_last(t);
 }
 
 void anyc__charge(struct anyc_task *t, size_t bytes)
@@ -573,7 +575,7 @@ int anyc__engine_init(struct anyc__engine *e, const struct anyc__host *host, boo
 		return anyc_fail(rc, 0, "%s", why);
 	anyc__count_live(anyc__live_tasks);
 	e->host = host;
-	e->id = anyc__new_id();
+	e->id = anyc__new_id(e);
 	e->fork_generation = anyc__fork_generation();
 	e->thread = anyc__thread_id();
 	e->budget = BUDGET;
