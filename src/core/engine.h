@@ -68,8 +68,9 @@ struct anyc_task {
 	const char *name;
 	uint64_t number; /* among the tasks its engine has made */
 	struct anyc__stack *stack; /* NULL: a plain thread's root */
+	struct anyc__names names;
 
-	/* Zero in a new task: from here ... */
+	/* Zero in a new task, from the depth of names to the slot's text. */
 	struct anyc_group *group;      /* NULL: a root task */
 	struct anyc_task *prev, *next; /* in the group, or among the engine's root tasks */
 	struct anyc_handle *handle;
@@ -85,10 +86,8 @@ struct anyc_task {
 	unsigned owned; /* what it has that others may wait for: locks */
 	int32_t result;
 	bool started;
-	/* ... to here. */
-	struct anyc__names names;
-	struct anyc__fpenv fp;
 	struct anyc__slot slot;
+	struct anyc__fpenv fp;
 };
 
 /* --------------------------------------------------------------------------------- engine */
@@ -220,6 +219,24 @@ struct anyc__engine {
 	void *(*cxa_globals)(void); /* the C++ runtime's per-thread globals; NULL: not loaded */
 };
 
+/*
+ * Bits of engine->probes, which lies beside the ready queue: a hook that is off costs its place
+ * one test of a word that is in the cache.
+ */
+#define ANYC__PROBE_SHUFFLE 1U /* ready tasks run in an order drawn by lot */
+#define ANYC__PROBE_OBSERVE 2U /* somebody is told which runs */
+#define ANYC__PROBE_CHOOSE 256U /* anyc_fault_order_hook() says which is next */
+#define ANYC__PROBE_CANCEL 512U /* place.c: anyc_fault_cancel_hook() */
+#define ANYC__PROBE_ORDER 771U  /* these four: the turn picks each task that runs */
+/* inspect.c: those of struct anyc_probes that are set */
+#define ANYC__PROBE_SPAWNED 4U
+#define ANYC__PROBE_SCHEDULED 8U
+#define ANYC__PROBE_SUSPENDED 16U
+#define ANYC__PROBE_DONE 32U
+#define ANYC__PROBE_WAIT 64U   /* before_wait or after_wait */
+#define ANYC__PROBE_CLOCK 128U /* task->since is kept */
+#define ANYC__PROBE_USERS 252U /* all of struct anyc_probes */
+
 /* ---------------------------------------------------------------------------------- turn.c */
 
 int anyc__engine_init(struct anyc__engine *e, const struct anyc__host *host, bool open_poller);
@@ -236,8 +253,33 @@ size_t anyc__live_tasks(void);
 /* Applies events, runs callbacks and tasks within the budget; may nest. */
 void anyc__turn(struct anyc__engine *e, unsigned why);
 #define ANYC__TURN_BLOCK 4 /* why: wait for an event if nothing is ready */
+/* The rest of what follows: tells the user's probe; asks the host for a turn. */
+void anyc__ready_aside(struct anyc_task *t);
 /* Puts a task at the end of the ready queue, and asks for a turn if none is under way. */
-void anyc__ready(struct anyc_task *t);
+static inline void anyc__ready(struct anyc_task *t)
+{
+	struct anyc__engine *e = t->engine;
+
+	t->state = ANYC__READY;
+	t->next_ready = NULL;
+	if (e->ready_first != NULL)
+		e->ready_last->next_ready = t;
+	else
+		e->ready_first = t;
+	e->ready_last = t;
+	if (ANYC__UNLIKELY((e->probes & ANYC__PROBE_SCHEDULED) != 0 || e->turns == 0))
+		anyc__ready_aside(t);
+}
+/* What anyc__unpark() does. */
+static inline void anyc__wake(struct anyc_task *t, int result)
+{
+#ifndef PLANT_DOUBLE_RESUME
+	if (t->state != ANYC__PARKED)
+		return;
+#endif
+	t->wake = result;
+	anyc__ready(t);
+}
 /* Leaves the running task for the next ready one, or for the turn's own stack. */
 void anyc__switch_away(struct anyc_task *t);
 /* The same for a task that was parked; what woke it. */
@@ -262,24 +304,6 @@ bool anyc__has_prospects(const struct anyc__engine *e);
 int anyc__run_outside(struct anyc_task *t, anyc_task_fn *fn, void *arg);
 
 /* --------------------------------------------------------------------------------- order.c */
-
-/*
- * Bits of engine->probes, which lies beside the ready queue: a hook that is off costs its place
- * one test of a word that is in the cache.
- */
-#define ANYC__PROBE_SHUFFLE 1U /* ready tasks run in an order drawn by lot */
-#define ANYC__PROBE_OBSERVE 2U /* somebody is told which runs */
-#define ANYC__PROBE_CHOOSE 256U /* anyc_fault_order_hook() says which is next */
-#define ANYC__PROBE_CANCEL 512U /* place.c: anyc_fault_cancel_hook() */
-#define ANYC__PROBE_ORDER 771U  /* these four: the turn picks each task that runs */
-/* inspect.c: those of struct anyc_probes that are set */
-#define ANYC__PROBE_SPAWNED 4U
-#define ANYC__PROBE_SCHEDULED 8U
-#define ANYC__PROBE_SUSPENDED 16U
-#define ANYC__PROBE_DONE 32U
-#define ANYC__PROBE_WAIT 64U   /* before_wait or after_wait */
-#define ANYC__PROBE_CLOCK 128U /* task->since is kept */
-#define ANYC__PROBE_USERS 252U /* all of struct anyc_probes */
 
 /* An engine begins: it takes part in what anyc_test_shuffle() has asked for. */
 void anyc__order_init(struct anyc__engine *e);

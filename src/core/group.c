@@ -43,7 +43,7 @@ static void group_remove(struct anyc_group *g, struct anyc_task *t)
 static void wake_host_if_empty(struct anyc_group *g)
 {
 	if (g->host_waits_ && g->tasks_ == 0 && g->starting_ == 0)
-		anyc__unpark(g->scope_.task_, 0);
+		anyc__wake(g->scope_.task_, 0);
 }
 
 /* An error of a task of the group, or of a spawn. */
@@ -182,7 +182,7 @@ size_t anyc_group_size(const struct anyc_group *g)
 
 /* ------------------------------------------------------------------------------------- spawn */
 
-static int spawnable(const struct anyc_group *g)
+static __attribute__((noinline)) int refused(const struct anyc_group *g)
 {
 	if (g != NULL && g->state_ == ANYC__GROUP_POISONED)
 		return g->scope_.poison_;
@@ -192,18 +192,28 @@ static int spawnable(const struct anyc_group *g)
 				    "spawn nothing after it was left");
 	if (g->scope_.poison_ != 0)
 		return g->scope_.poison_;
-	if (ANYC__UNLIKELY(g->scope_.task_->engine->thread != anyc__thread_id()))
+	if (g->scope_.task_->engine->thread != anyc__thread_id())
 		return anyc__misuse(ANYC_ETHREAD,
 				    "the group belongs to another thread; post to its loop "
 				    "with anyc_token_post()");
-	if (ANYC__UNLIKELY(g->scope_.task_->engine->in_probe))
+	if (g->scope_.task_->engine->in_probe)
 		return anyc__refuse_in_probe(g->scope_.task_->engine, "a spawn");
-	if (ANYC__UNLIKELY(!anyc__engine_fit(g->scope_.task_->engine)))
-		return anyc__engine_unfit(g->scope_.task_->engine);
-	return 0;
+	return anyc__engine_check(g->scope_.task_->engine);
 }
 
-static int spec_from(struct anyc__task_spec *spec, const struct anyc_spawn_options *options,
+static inline int spawnable(const struct anyc_group *g)
+{
+	const struct anyc__engine *e;
+
+	if (ANYC__UNLIKELY(g == NULL || g->state_ != ANYC__GROUP_OPEN || g->scope_.poison_ != 0))
+		return refused(g);
+	e = g->scope_.task_->engine;
+	if (ANYC__LIKELY(e->thread == anyc__thread.id && !e->in_probe && anyc__engine_fit(e)))
+		return 0;
+	return refused(g);
+}
+
+static inline int spec_from(struct anyc__task_spec *spec, const struct anyc_spawn_options *options,
 		     size_t size, struct anyc_handle **handle)
 {
 	struct anyc_spawn_options o;
@@ -235,7 +245,7 @@ static void handle_fill(struct anyc_handle *h, struct anyc_task *t)
 	t->handle = h;
 }
 
-static int spawn_into(struct anyc_group *g, const struct anyc__task_spec *spec,
+static inline int spawn_into(struct anyc_group *g, const struct anyc__task_spec *spec,
 		      struct anyc_handle *handle, struct anyc_task **out)
 {
 	struct anyc__engine *e = g->scope_.task_->engine;
@@ -260,7 +270,7 @@ int anyc__group_spawn(struct anyc_group *g, const struct anyc__task_spec *spec,
 	return spawn_into(g, spec, handle, &t);
 }
 
-static int try_spawn(struct anyc_group *g, struct anyc__task_spec *spec,
+static inline int try_spawn(struct anyc_group *g, struct anyc__task_spec *spec,
 		     const struct anyc_spawn_options *options, size_t size)
 {
 	struct anyc_handle *handle = NULL;
@@ -271,7 +281,7 @@ static int try_spawn(struct anyc_group *g, struct anyc__task_spec *spec,
 	return rc != 0 ? rc : anyc__group_spawn(g, spec, handle);
 }
 
-static int spawn(struct anyc_group *g, struct anyc__task_spec *spec,
+static inline int spawn(struct anyc_group *g, struct anyc__task_spec *spec,
 		 const struct anyc_spawn_options *options, size_t size)
 {
 	int rc = try_spawn(g, spec, options, size);

@@ -9,8 +9,8 @@ void anyc__handle_ended(struct anyc_handle *h, int rc, bool cancelled)
 	h->status_ = cancelled ? ANYC_STATUS_CANCELLED
 		     : rc < 0  ? ANYC_STATUS_FAILED
 			       : ANYC_STATUS_FINISHED;
-	while (anyc__waiters_wake(&h->joiners_, 0) != NULL)
-		;
+	while (h->joiners_.first_ != NULL)
+		anyc__waiters_wake(&h->joiners_, 0);
 }
 
 int anyc_join(struct anyc_handle *h, int *result)

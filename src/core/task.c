@@ -30,11 +30,11 @@ uint64_t anyc__new_id(struct anyc__engine *e)
 
 /* ------------------------------------------------------------------------------------- making */
 
-static void record_init(struct anyc_task *t, struct anyc__engine *e)
+static inline void record_init(struct anyc_task *t, struct anyc__engine *e)
 {
-	const size_t zero = offsetof(struct anyc_task, group);
+	const size_t zero = offsetof(struct anyc_task, names.depth);
 
-	memset((char *)t + zero, 0, offsetof(struct anyc_task, names) - zero);
+	memset((char *)t + zero, 0, offsetof(struct anyc_task, slot.text) - zero);
 	t->engine = e;
 	t->state = ANYC__PARKED;
 	t->is_root_of_thread = t->background = t->fpenv = false;
@@ -44,37 +44,34 @@ static void record_init(struct anyc_task *t, struct anyc__engine *e)
 	t->id = anyc__new_id(e);
 	t->timer.place_ = 0;
 	t->number = ++e->made;
-	t->names.depth = 0;
-	t->slot.rc = 0;
-	t->slot.origin = NULL;
 }
 
-static int spec_check(const struct anyc__task_spec *spec, size_t stack_size)
+static inline bool is_possible(const struct anyc__task_spec *spec, size_t stack_size)
+{
+	return spec->fn != NULL && (spec->copy == NULL || spec->copy_size <= stack_size / 4);
+}
+
+static __attribute__((noinline)) int impossible(const struct anyc__task_spec *spec,
+						size_t stack_size)
 {
 	if (spec->fn == NULL)
 		return anyc_fail(ANYC_EINVAL, 0, "a task needs a function");
-	if (spec->copy != NULL && spec->copy_size > stack_size / 4)
-		return anyc_fail(ANYC_EINVAL, 0,
-				 "a private copy of %zu bytes is more than a quarter of the "
-				 "task's stack of %zu; pass a pointer or a larger stack_size",
-				 spec->copy_size, stack_size);
-	return 0;
+	return anyc_fail(ANYC_EINVAL, 0,
+			 "a private copy of %zu bytes is more than a quarter of the task's stack "
+			 "of %zu; pass a pointer or a larger stack_size",
+			 spec->copy_size, stack_size);
 }
 
-static int stack_for(struct anyc__stack **out, struct anyc__engine *e, size_t size)
+static __attribute__((noinline)) int no_stack(size_t size, int rc)
 {
-	int rc = anyc__stack_get(&e->stacks, size, out);
-
 	if (rc == -EINVAL)
 		return anyc_fail(ANYC_EINVAL, 0,
 				 "a stack of %zu bytes is not possible: the least is %zu", size,
 				 anyc__stack_minimum());
-	if (rc != 0)
-		return anyc_fail(rc, -rc,
-				 "no memory for a task's stack of %zu KiB; under the mprotect "
-				 "guards vm.max_map_count limits their number",
-				 size >> 10);
-	return 0;
+	return anyc_fail(rc, -rc,
+			 "no memory for a task's stack of %zu KiB; under the mprotect guards "
+			 "vm.max_map_count limits their number",
+			 size >> 10);
 }
 
 int anyc__task_make(struct anyc_task **out, struct anyc__engine *e,
@@ -84,13 +81,14 @@ int anyc__task_make(struct anyc_task **out, struct anyc__engine *e,
 	struct anyc__stack *stack;
 	struct anyc_task *t;
 	uintptr_t top;
-	int rc = spec_check(spec, size);
+	int rc;
 
 	*out = NULL;
-	if (rc == 0)
-		rc = stack_for(&stack, e, size);
-	if (rc != 0)
-		return rc;
+	if (ANYC__UNLIKELY(!is_possible(spec, size)))
+		return impossible(spec, size);
+	rc = anyc__stack_get(&e->stacks, size, &stack);
+	if (ANYC__UNLIKELY(rc != 0))
+		return no_stack(size, rc);
 	t = (struct anyc_task *)(((uintptr_t)stack - sizeof *t) & ~(uintptr_t)(COPY_ALIGN - 1));
 	record_init(t, e);
 	top = (uintptr_t)t;
@@ -329,12 +327,7 @@ int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char
 
 void anyc__unpark(struct anyc_task *t, int result)
 {
-#ifndef PLANT_DOUBLE_RESUME
-	if (t->state != ANYC__PARKED)
-		return;
-#endif
-	t->wake = result;
-	anyc__ready(t);
+	anyc__wake(t, result);
 }
 
 struct timed {

@@ -28,29 +28,17 @@
 
 /* ------------------------------------------------------------------------------ ready queue */
 
-static inline void ready(struct anyc_task *t)
+void anyc__ready_aside(struct anyc_task *t)
 {
 	struct anyc__engine *e = t->engine;
 
-	t->state = ANYC__READY;
-	t->next_ready = NULL;
-	if (e->ready_first != NULL)
-		e->ready_last->next_ready = t;
-	else
-		e->ready_first = t;
-	e->ready_last = t;
-	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_SCHEDULED))
+	if (e->probes & ANYC__PROBE_SCHEDULED)
 		anyc__probe(e, ANYC__PROBE_SCHEDULED, t, 0);
 	if (e->turns == 0)
 		anyc__soon(e);
 }
 
-void anyc__ready(struct anyc_task *t)
-{
-	ready(t);
-}
-
-static struct anyc_task *pop_ready(struct anyc__engine *e)
+static inline struct anyc_task *pop_ready(struct anyc__engine *e)
 {
 	struct anyc_task *t = e->ready_first;
 
@@ -74,24 +62,30 @@ struct cxa_globals {
 	unsigned uncaught;
 };
 
-static inline void swap_thread_state(struct anyc_task *t)
+static __attribute__((noinline)) void swap_thread_state_slow(struct anyc_task *t)
 {
 	struct anyc__engine *e = t->engine;
 
-	if (ANYC__UNLIKELY(e->cxa_globals != NULL)) {
+	if (e->cxa_globals != NULL) {
 		struct cxa_globals *now = e->cxa_globals(), mine = {t->cxa.caught, t->cxa.uncaught};
 
 		t->cxa.caught = now->caught;
 		t->cxa.uncaught = now->uncaught;
 		*now = mine;
 	}
-	if (ANYC__UNLIKELY(t->fpenv)) {
+	if (t->fpenv) {
 		struct anyc__fpenv now;
 
 		anyc__fpenv_save(&now);
 		anyc__fpenv_restore(&t->fp);
 		t->fp = now;
 	}
+}
+
+static inline void swap_thread_state(struct anyc_task *t)
+{
+	if (ANYC__UNLIKELY(t->engine->cxa_globals != NULL || t->fpenv))
+		swap_thread_state_slow(t);
 }
 
 static void bury(struct anyc__engine *e)
@@ -177,7 +171,7 @@ int anyc__switch_parked(struct anyc_task *t)
 
 static __attribute__((noinline)) void give_way(struct anyc_task *t)
 {
-	ready(t);
+	anyc__ready(t);
 	switch_away(t);
 }
 

@@ -67,43 +67,47 @@ int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what)
 			    what);
 }
 
-static int wait_in(struct anyc_waiters_ *q, struct anyc_waiter_ *w, bool shielded,
-		   const char *what)
+static inline void put_in(struct anyc_waiters_ *q, struct anyc_waiter_ *w)
 {
-	struct anyc_task *t = w->task_;
-	int rc = anyc__waiters_check(q, what);
-
-	if (rc != 0)
-		return rc;
-	__atomic_store_n(&q->engine_, t->engine->id, __ATOMIC_RELAXED);
+	__atomic_store_n(&q->engine_, w->task_->engine->id, __ATOMIC_RELAXED);
 	w->queue_ = q;
-	w->prev_ = q->last_;
-	if (q->last_ != NULL)
+	w->next_ = NULL;
+	w->prev_ = q->first_ != NULL ? q->last_ : NULL;
+	if (q->first_ != NULL)
 		q->last_->next_ = w;
 	else
 		q->first_ = w;
 	q->last_ = w;
-	if (w->owner_ != NULL)
-		owned_put_in(t->engine, w);
-	rc = anyc__park(t, shielded ? NULL : abort_wait, w, what);
-	if (ANYC__UNLIKELY(w->queue_ != NULL)) /* shielded, and nothing could wake it */
-		take_out(q, w);
-	return rc;
 }
 
 int anyc__waiters_wait(struct anyc_waiters_ *q, struct anyc_task *t, void *data, const char *what)
 {
-	struct anyc_waiter_ w = {.task_ = t, .data_ = data};
+	struct anyc_waiter_ w;
+	int rc = anyc__waiters_check(q, what);
 
-	return wait_in(q, &w, false, what);
+	if (rc != 0)
+		return rc;
+	w.task_ = t;
+	w.data_ = data;
+	w.owner_ = NULL;
+	put_in(q, &w);
+	return anyc__park(t, abort_wait, &w, what);
 }
 
 int anyc__waiters_wait_owned(struct anyc_waiters_ *q, struct anyc_task *t, const uint64_t *owner,
 			     bool shielded, const char *what)
 {
 	struct anyc_waiter_ w = {.task_ = t, .owner_ = owner};
+	int rc = anyc__waiters_check(q, what);
 
-	return wait_in(q, &w, shielded, what);
+	if (rc != 0)
+		return rc;
+	put_in(q, &w);
+	owned_put_in(t->engine, &w);
+	rc = anyc__park(t, shielded ? NULL : abort_wait, &w, what);
+	if (w.queue_ != NULL) /* shielded, and nothing could wake it */
+		take_out(q, &w);
+	return rc;
 }
 
 struct anyc_task *anyc__waiters_wake(struct anyc_waiters_ *q, int result)
@@ -115,7 +119,7 @@ struct anyc_task *anyc__waiters_wake(struct anyc_waiters_ *q, int result)
 		return NULL;
 	t = w->task_;
 	take_out(q, w);
-	anyc__unpark(t, result);
+	anyc__wake(t, result);
 	return t;
 }
 
