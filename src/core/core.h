@@ -61,13 +61,33 @@ static inline void anyc__options_read(void *to, size_t full, const void *from, s
 
 /* ------------------------------------------------------------------------ entering, leaving */
 
+/* By value, so that the caller's t stays in a register. */
+struct anyc__entered {
+	struct anyc_task *task;
+	int rc;
+};
+struct anyc__entered anyc__entered(void);
+struct anyc__entered anyc__entered_uncancelled(void);
+
 /*
  * First line of every checkpoint function: finds the current task (a plain thread's root is made
  * on first use), and returns 0, or why the call is refused, or, having yielded, ANYC_ECANCELED.
  */
-int anyc__enter(struct anyc_task **t);
+static inline int anyc__enter(struct anyc_task **t)
+{
+	struct anyc__entered in = anyc__entered();
+
+	*t = in.task;
+	return in.rc;
+}
 /* The same for calls that are no checkpoints but need a task: without the cancellation. */
-int anyc__enter_uncancelled(struct anyc_task **t);
+static inline int anyc__enter_uncancelled(struct anyc_task **t)
+{
+	struct anyc__entered in = anyc__entered_uncancelled();
+
+	*t = in.task;
+	return in.rc;
+}
 /* The same, and makes no plain thread's root: NULL outside tasks.  Never fails. */
 struct anyc_task *anyc__current(void);
 /* Lets the ready tasks run, counted against the budget; free when nobody is ready. */

@@ -242,12 +242,11 @@ struct anyc__engine {
 int anyc__engine_init(struct anyc__engine *e, const struct anyc__host *host, bool open_poller);
 /* No task, scope or descriptor is left; posts get ANYC_EGONE. */
 void anyc__engine_fini(struct anyc__engine *e);
-/* Its tasks may wait: it is this process's own, and its loop is there. */
+/* Its tasks may wait; if false, anyc__engine_check() tells. */
 static inline bool anyc__engine_fit(const struct anyc__engine *e)
 {
-	return !e->gone && !anyc__inherited(e->fork_generation);
+	return anyc__surely_own(e->fork_generation) && !e->gone;
 }
-int anyc__engine_unfit(const struct anyc__engine *e); /* why not: ANYC_EFORKED, ANYC_EGONE */
 /* Tasks that live in this process, plain threads' roots aside: each has a stack. */
 size_t anyc__live_tasks(void);
 /* Applies events, runs callbacks and tasks within the budget; may nest. */
@@ -435,13 +434,47 @@ void anyc__handle_ended(struct anyc_handle *h, int rc, bool cancelled);
 
 /* --------------------------------------------------------------------------------- scope.c */
 
-void anyc__scope_init_base(struct anyc_scope *s, struct anyc_task *t, struct anyc_scope *outer);
-/* The same for a scope that has had nothing done to it: it is as what encloses it. */
-static inline void anyc__scope_inherit(struct anyc_scope *s, const struct anyc_scope *outer)
+/* scope->state_ */
+enum anyc__scope_state {
+	ANYC__SCOPE_NONE,
+	ANYC__SCOPE_INIT,
+	ANYC__SCOPE_OPEN,
+	ANYC__SCOPE_LEFT,
+	ANYC__SCOPE_POISONED
+};
+
+static inline uintptr_t anyc__scope_magic(const struct anyc_scope *s, const struct anyc_task *t)
 {
-	s->effective_ = outer != NULL && outer->effective_;
+	return (uintptr_t)s ^ (uintptr_t)t->id;
+}
+/* A scope to which nothing has been done is as what encloses it. */
+static inline void anyc__scope_open(struct anyc_scope *s, struct anyc_task *t,
+				    struct anyc_scope *outer)
+{
+	s->magic_ = anyc__scope_magic(s, t);
 	s->effective_deadline_ = outer != NULL ? outer->effective_deadline_ : ANYC_FOREVER;
 	s->deadline_scope_ = outer != NULL ? outer->deadline_scope_ : NULL;
+	s->effective_ = outer != NULL && outer->effective_;
+	s->state_ = ANYC__SCOPE_OPEN;
+	s->outer_ = outer;
+	s->task_ = t;
+	t->scope = s;
+}
+/* A task's own scope, under that of its group. */
+static inline void anyc__scope_init_base(struct anyc_scope *s, struct anyc_task *t,
+					 struct anyc_scope *outer)
+{
+	s->cause_ = ANYC_CAUSE_NONE;
+	s->shield_ = s->move_on_ = s->caught_ = false;
+	s->inner_ = NULL;
+	s->group_ = NULL;
+	s->deadline_ = ANYC_FOREVER;
+	s->timer_.place_ = 0;
+	s->poison_ = 0;
+	s->returns_ = 0;
+	s->reason_ = s->canceller_ = NULL;
+	s->site_ = NULL;
+	anyc__scope_open(s, t, outer);
 }
 /* A checkpoint has to look closer: anyc__cancelled(). */
 static inline bool anyc__scope_may_be_cancelled(const struct anyc_task *t)
@@ -461,7 +494,7 @@ static inline bool anyc__scope_is_sound(const struct anyc_task *t, const void *f
 {
 	uintptr_t s = (uintptr_t)t->scope;
 
-	return t->scope->magic_ == (s ^ (uintptr_t)t->id) &&
+	return t->scope->magic_ == anyc__scope_magic(t->scope, t) &&
 	       (s > (uintptr_t)frame || s < t->stack_low || s >= t->stack_high);
 }
 _Noreturn void anyc__scope_unsound(const struct anyc_task *t);

@@ -182,7 +182,8 @@ size_t anyc_group_size(const struct anyc_group *g)
 
 /* ------------------------------------------------------------------------------------- spawn */
 
-static __attribute__((noinline)) int refused(const struct anyc_group *g)
+/* 0, or why nothing may be spawned in it. */
+static __attribute__((noinline)) int look_closer(const struct anyc_group *g)
 {
 	if (g != NULL && g->state_ == ANYC__GROUP_POISONED)
 		return g->scope_.poison_;
@@ -206,33 +207,37 @@ static inline int spawnable(const struct anyc_group *g)
 	const struct anyc__engine *e;
 
 	if (ANYC__UNLIKELY(g == NULL || g->state_ != ANYC__GROUP_OPEN || g->scope_.poison_ != 0))
-		return refused(g);
+		return look_closer(g);
 	e = g->scope_.task_->engine;
 	if (ANYC__LIKELY(e->thread == anyc__thread.id && !e->in_probe && anyc__engine_fit(e)))
 		return 0;
-	return refused(g);
+	return look_closer(g);
 }
 
-static inline int spec_from(struct anyc__task_spec *spec, const struct anyc_spawn_options *options,
-		     size_t size, struct anyc_handle **handle)
+static inline int spec_from(struct anyc__task_spec *spec, const struct anyc_spawn_options *o,
+			    struct anyc_handle **handle)
+{
+	if (o->name != NULL)
+		spec->name = o->name;
+	spec->stack_size = o->stack_size;
+	spec->copy = o->copy;
+	spec->copy_size = o->copy_size;
+	spec->fpenv = o->fpenv;
+	*handle = o->handle;
+	if (o->copy != NULL && o->copy_size == 0)
+		return anyc_fail(ANYC_EINVAL, 0, "a private copy of no bytes");
+	return 0;
+}
+
+/* The same from options that may be of an older header. */
+static __attribute__((noinline)) int spec_from_sized(struct anyc__task_spec *spec,
+						     const struct anyc_spawn_options *options,
+						     size_t size, struct anyc_handle **handle)
 {
 	struct anyc_spawn_options o;
 
-	if (options == NULL) {
-		*handle = NULL;
-		return 0;
-	}
 	anyc__options_read(&o, sizeof o, options, size);
-	if (o.name != NULL)
-		spec->name = o.name;
-	spec->stack_size = o.stack_size;
-	spec->copy = o.copy;
-	spec->copy_size = o.copy_size;
-	spec->fpenv = o.fpenv;
-	*handle = o.handle;
-	if (o.copy != NULL && o.copy_size == 0)
-		return anyc_fail(ANYC_EINVAL, 0, "a private copy of no bytes");
-	return 0;
+	return spec_from(spec, &o, handle);
 }
 
 static void handle_fill(struct anyc_handle *h, struct anyc_task *t)
@@ -276,8 +281,9 @@ static inline int try_spawn(struct anyc_group *g, struct anyc__task_spec *spec,
 	struct anyc_handle *handle = NULL;
 	int rc = spawnable(g);
 
-	if (rc == 0)
-		rc = spec_from(spec, options, size, &handle);
+	if (rc == 0 && options != NULL)
+		rc = size >= sizeof *options ? spec_from(spec, options, &handle)
+					     : spec_from_sized(spec, options, size, &handle);
 	return rc != 0 ? rc : anyc__group_spawn(g, spec, handle);
 }
 
@@ -355,7 +361,7 @@ int anyc_start_named(struct anyc_group *g, anyc_task_fn *fn, void *arg, intptr_t
 	if (rc == 0)
 		rc = spawnable(g);
 	if (rc == 0)
-		rc = spec_from(&spec, options, size, &handle);
+		rc = options == NULL ? 0 : spec_from_sized(&spec, options, size, &handle);
 	if (rc != 0)
 		return rc;
 	g->starting_++;

@@ -15,15 +15,8 @@
  */
 #include "engine.h"
 
-enum scope_state { SCOPE_NONE, SCOPE_INIT, SCOPE_OPEN, SCOPE_LEFT, SCOPE_POISONED };
-
 /* A task that swallows cancellations in a loop is told so once. */
 #define RETURNS_BEFORE_REPORT 10000
-
-static uintptr_t magic_of(const struct anyc_scope *s, uint64_t task_id)
-{
-	return (uintptr_t)s ^ (uintptr_t)task_id;
-}
 
 static bool is_base(const struct anyc_scope *s)
 {
@@ -115,18 +108,6 @@ static int update(struct anyc_scope *top)
 
 /* --------------------------------------------------------------------------------- for core */
 
-void anyc__scope_init_base(struct anyc_scope *s, struct anyc_task *t, struct anyc_scope *outer)
-{
-	memset(s, 0, sizeof *s);
-	s->task_ = t;
-	s->outer_ = outer;
-	s->deadline_ = ANYC_FOREVER;
-	s->state_ = SCOPE_OPEN;
-	s->magic_ = magic_of(s, t->id);
-	anyc__scope_inherit(s, outer);
-	t->scope = s;
-}
-
 void anyc__scope_reparent(struct anyc_scope *base, struct anyc_scope *outer)
 {
 	base->outer_ = outer;
@@ -161,7 +142,7 @@ void anyc__scope_cancel(struct anyc_scope *s, enum anyc_cause cause, const char 
 	s->cause_ = (uint8_t)cause;
 	s->reason_ = reason;
 	s->canceller_ = canceller != NULL && cause != ANYC_CAUSE_DEADLINE ? canceller->name : NULL;
-	if (s->state_ == SCOPE_OPEN)
+	if (s->state_ == ANYC__SCOPE_OPEN)
 		ANYC_IGNORE(update(s));
 }
 
@@ -277,7 +258,7 @@ static int options_read(struct anyc_scope_options *to, const struct anyc_scope_o
 static void poison(struct anyc_scope *s, int rc)
 {
 	s->poison_ = rc;
-	s->state_ = SCOPE_POISONED;
+	s->state_ = ANYC__SCOPE_POISONED;
 	s->effective_ = true;
 }
 
@@ -292,7 +273,7 @@ static void init(struct anyc_scope *s, const struct anyc_scope_options *options)
 	s->shield_ = options->shield;
 #endif
 	s->move_on_ = options->move_on;
-	s->state_ = SCOPE_INIT;
+	s->state_ = ANYC__SCOPE_INIT;
 }
 
 static int64_t later(int64_t now, int64_t ns)
@@ -311,8 +292,8 @@ static void open_in(struct anyc_scope *s, struct anyc_task *t, void *site)
 	s->task_ = t;
 	s->outer_ = t->scope;
 	s->site_ = site;
-	s->magic_ = magic_of(s, t->id);
-	s->state_ = SCOPE_OPEN;
+	s->magic_ = anyc__scope_magic(s, t);
+	s->state_ = ANYC__SCOPE_OPEN;
 	s->effective_ = false;
 	t->scope->inner_ = s;
 	t->scope = s;
@@ -388,7 +369,7 @@ int anyc_scope_open(struct anyc_scope *s)
 
 	if (rc != 0)
 		return rc;
-	if (s == NULL || s->state_ != SCOPE_INIT)
+	if (s == NULL || s->state_ != ANYC__SCOPE_INIT)
 		return anyc__misuse(ANYC_EMISUSE,
 				    "anyc_scope_open: the scope is open, was left, or was "
 				    "never initialised; call anyc_scope_init() first");
@@ -416,8 +397,8 @@ int anyc_scope_leave(struct anyc_scope *s, int rc)
 {
 	struct anyc_task *t = anyc__current();
 
-	if (s != NULL && s->state_ == SCOPE_POISONED) {
-		s->state_ = SCOPE_LEFT;
+	if (s != NULL && s->state_ == ANYC__SCOPE_POISONED) {
+		s->state_ = ANYC__SCOPE_LEFT;
 		return s->poison_;
 	}
 	if (s == NULL || t == NULL || t->scope != s || is_base(s))
@@ -429,7 +410,7 @@ int anyc_scope_leave(struct anyc_scope *s, int rc)
 		anyc__timer_unset(t->engine, &s->timer_);
 	t->scope = s->outer_;
 	t->scope->inner_ = NULL;
-	s->state_ = SCOPE_LEFT;
+	s->state_ = ANYC__SCOPE_LEFT;
 	s->magic_ = 0;
 	return s->poison_ != 0 ? s->poison_ : anyc__scope_resolve(s, rc);
 }
@@ -439,10 +420,10 @@ int anyc_scope_leave(struct anyc_scope *s, int rc)
 /* ANYC_EMISUSE, ANYC_ETHREAD: the scope may not be changed here. */
 static int changeable(const struct anyc_scope *s, const char *what)
 {
-	if (s == NULL || (s->state_ != SCOPE_INIT && s->state_ != SCOPE_OPEN))
+	if (s == NULL || (s->state_ != ANYC__SCOPE_INIT && s->state_ != ANYC__SCOPE_OPEN))
 		return anyc__misuse(ANYC_EMISUSE,
 				    "%s: the scope was never initialised, or was left", what);
-	if (s->state_ == SCOPE_OPEN && s->task_->engine->thread != anyc__thread_id())
+	if (s->state_ == ANYC__SCOPE_OPEN && s->task_->engine->thread != anyc__thread_id())
 		return anyc__misuse(ANYC_ETHREAD,
 				    "%s: the scope belongs to another thread; post to its "
 				    "loop with anyc_token_post()",
@@ -470,7 +451,7 @@ int anyc_scope_set_deadline(struct anyc_scope *s, int64_t deadline)
 				 "anyc_scope_set_deadline: the deadline is negative; "
 				 "ANYC_FOREVER means none");
 	s->deadline_ = deadline;
-	if (s->state_ == SCOPE_INIT) {
+	if (s->state_ == ANYC__SCOPE_INIT) {
 		s->effective_deadline_ = 0;
 		return 0;
 	}
@@ -491,7 +472,7 @@ int anyc_scope_set_shield(struct anyc_scope *s, bool shield)
 	if (rc != 0)
 		return rc;
 	s->shield_ = shield;
-	return s->state_ == SCOPE_OPEN ? update(s) : 0;
+	return s->state_ == ANYC__SCOPE_OPEN ? update(s) : 0;
 }
 
 /* --------------------------------------------------------------------------------- questions */

@@ -69,6 +69,16 @@ static inline void anyc__context_jump(struct anyc__context *save, const struct a
 #endif
 }
 
+/* Begins to fetch what a switch to c will read. */
+static inline void anyc__context_prefetch(const struct anyc__context *c)
+{
+#if defined(ANYC_SWITCH_UCONTEXT)
+	__builtin_prefetch(c);
+#else
+	__builtin_prefetch(c->sp);
+#endif
+}
+
 /*
  * The floating-point control state (rounding, masks, flush to zero), for the tasks that asked to
  * have their own.  Saving it on every switch would cost as much as the switch.

@@ -200,24 +200,20 @@ struct anyc_task *anyc__current(void)
 	return anyc__thread.task;
 }
 
-int anyc__engine_unfit(const struct anyc__engine *e)
+int anyc__engine_check(const struct anyc__engine *e)
 {
-	if (anyc__inherited(e->fork_generation))
+	if (e->fork_generation != anyc__fork_generation())
 		return anyc_fail(ANYC_EFORKED, 0,
 				 "a forked child cannot wait in what it inherited; attach "
 				 "its loop anew, or use a thread that had nothing open");
-	return anyc_fail(ANYC_EGONE, 0,
-			 "the event loop under this task was freed; detach it with "
-			 "anyc_loop_detach() before freeing it");
+	if (e->gone)
+		return anyc_fail(ANYC_EGONE, 0,
+				 "the event loop under this task was freed; detach it with "
+				 "anyc_loop_detach() before freeing it");
+	return 0;
 }
 
-int anyc__engine_check(const struct anyc__engine *e)
-{
-	return ANYC__LIKELY(anyc__engine_fit(e)) ? 0 : anyc__engine_unfit(e);
-}
-
-/* The current task may not simply go on: there is none, or its engine is no longer its own. */
-static int enter_slow(struct anyc_task **out)
+static int find_task(struct anyc_task **out)
 {
 	struct anyc_task *t = anyc__thread.task;
 	int rc;
@@ -229,27 +225,29 @@ static int enter_slow(struct anyc_task **out)
 	return rc == ANYC_EFORKED && t->is_root_of_thread ? anyc__plain_root(out) : rc;
 }
 
-/* The task may go on, and every scope that it has left was left by its leave. */
+/* Whether the current task may go on as it is: all scopes that it has left, it left by leave. */
 static inline bool is_sound(const struct anyc_task *t, const void *frame)
 {
 	return t != NULL && anyc__engine_fit(t->engine) && anyc__scope_is_sound(t, frame);
 }
 
-static __attribute__((noinline)) int look_closer(struct anyc_task **out, const void *frame)
+static __attribute__((noinline)) struct anyc__entered enter_closer(const void *frame)
 {
-	int rc = enter_slow(out);
+	struct anyc__entered in = {0};
 
-	if (rc == 0 && !anyc__scope_is_sound(*out, frame))
-		anyc__scope_unsound(*out);
-	return rc;
+	in.rc = find_task(&in.task);
+	if (in.rc == 0 && !anyc__scope_is_sound(in.task, frame))
+		anyc__scope_unsound(in.task);
+	return in;
 }
 
-int anyc__enter_uncancelled(struct anyc_task **out)
+struct anyc__entered anyc__entered_uncancelled(void)
 {
 	const void *frame = __builtin_frame_address(0);
+	struct anyc_task *t = anyc__thread.task;
 
-	*out = anyc__thread.task;
-	return ANYC__LIKELY(is_sound(*out, frame)) ? 0 : look_closer(out, frame);
+	return ANYC__LIKELY(is_sound(t, frame)) ? (struct anyc__entered){t, 0}
+						: enter_closer(frame);
 }
 
 /* A cancelled checkpoint lets others run first: a loop around it cannot stop them (rule 1). */
@@ -271,28 +269,29 @@ static inline bool may_be_cancelled(const struct anyc_task *t)
 	       (t->engine->probes & ANYC__PROBE_CANCEL) != 0;
 }
 
-static __attribute__((noinline)) int enter_closer(struct anyc_task **out, const void *frame)
+static __attribute__((noinline)) struct anyc__entered enter_cancelled(const void *frame)
 {
-	int rc = is_sound(*out, frame) ? 0 : look_closer(out, frame);
+	struct anyc__entered in = enter_closer(frame);
 
-#ifdef PLANT_SKIP_CANCEL_CHECK
-	return rc;
+#ifndef PLANT_SKIP_CANCEL_CHECK
+	if (in.rc == 0 && may_be_cancelled(in.task))
+		in.rc = cancelled_after_yield(in.task);
 #endif
-	return rc == 0 && may_be_cancelled(*out) ? cancelled_after_yield(*out) : rc;
+	return in;
 }
 
-static inline int enter(struct anyc_task **out, const void *frame)
+static inline struct anyc__entered enter(const void *frame)
 {
-	struct anyc_task *t = *out = anyc__thread.task;
+	struct anyc_task *t = anyc__thread.task;
 
-	if (ANYC__LIKELY(is_sound(t, frame) && !may_be_cancelled(t)))
-		return 0;
-	return enter_closer(out, frame);
+	return ANYC__LIKELY(is_sound(t, frame) && !may_be_cancelled(t))
+		       ? (struct anyc__entered){t, 0}
+		       : enter_cancelled(frame);
 }
 
-int anyc__enter(struct anyc_task **out)
+struct anyc__entered anyc__entered(void)
 {
-	return enter(out, __builtin_frame_address(0));
+	return enter(__builtin_frame_address(0));
 }
 
 /* ------------------------------------------------------------------------------------ parking */
@@ -307,7 +306,7 @@ static __attribute__((noinline)) void parked(struct anyc_task *t)
 
 int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what)
 {
-	int rc = anyc__engine_fit(t->engine) ? 0 : anyc__engine_unfit(t->engine);
+	int rc = anyc__engine_fit(t->engine) ? 0 : anyc__engine_check(t->engine);
 
 	if (rc == 0 && abort != NULL && t->scope->deadline_scope_ != NULL)
 		rc = anyc__scope_arm(t);
@@ -377,12 +376,11 @@ int anyc__park_until(struct anyc_task *t, int64_t when, anyc__abort_fn *abort, v
 
 int anyc_checkpoint(void)
 {
-	struct anyc_task *t;
-	int rc = enter(&t, __builtin_frame_address(0));
+	struct anyc__entered in = enter(__builtin_frame_address(0));
 
-	if (rc == 0)
-		anyc__yield(t);
-	return rc;
+	if (in.rc == 0)
+		anyc__yield(in.task);
+	return in.rc;
 }
 
 int anyc_checkpoint_if_cancelled(void)

@@ -40,9 +40,11 @@ void anyc__ready_aside(struct anyc_task *t)
 
 static inline struct anyc_task *pop_ready(struct anyc__engine *e)
 {
-	struct anyc_task *t = e->ready_first;
+	struct anyc_task *t = e->ready_first, *next = t->next_ready;
 
-	e->ready_first = t->next_ready;
+	e->ready_first = next;
+	if (next != NULL)
+		anyc__context_prefetch(&next->context);
 	return t;
 }
 
@@ -196,6 +198,7 @@ static inline void switch_last(struct anyc_task *t)
 	swap_thread_state(t);
 	e->tasks--;
 	e->background -= t->background;
+	__builtin_prefetch(t->stack, 1);
 	if (t->group != NULL)
 #ifdef PLANT_STACK_FREED_EARLY
 		anyc__task_drop(t);

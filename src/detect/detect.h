@@ -89,13 +89,12 @@ static inline uint64_t anyc__fork_generation(void)
 	return __builtin_expect(word != 0, 1) ? word : anyc__fork_generation_slow();
 }
 
-/* The same as `generation != anyc__fork_generation()`, without a call if it is false. */
-static inline bool anyc__inherited(uint64_t generation)
+/* generation is this process's, seen without a call; if false, ask for it. */
+static inline bool anyc__surely_own(uint64_t generation)
 {
 	_Atomic(uint64_t) *at = atomic_load_explicit(&anyc__fork_word, memory_order_acquire);
 
-	return __builtin_expect(atomic_load_explicit(at, memory_order_relaxed) != generation, 0) &&
-	       generation != anyc__fork_generation_slow();
+	return __builtin_expect(atomic_load_explicit(at, memory_order_relaxed) == generation, 1);
 }
 
 /*
