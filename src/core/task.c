@@ -13,8 +13,8 @@
 
 #define COPY_ALIGN 64
 
-/* Ids are of the process; an engine takes them by the block, so that a spawn is no atomic operation.
- */
+/* Ids are of the process.  An engine takes a block of them, for an atomic operation costs as much as
+ * several switches. */
 #define IDS_AT_ONCE 4096
 
 uint64_t anyc__new_id(struct anyc__engine *e)

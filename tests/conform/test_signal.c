@@ -48,9 +48,9 @@ static void signal_done(struct late_signal *late)
 /* All tasks of the loop; in a plain thread the outermost open scope. */
 ANYC_TEST(signal, r43_cancelling_from_a_signal)
 {
+	int64_t start = clock_now();
 	struct late_signal late = signal_later(MS(5), cancel_from_handler);
 	struct anyc_group g;
-	int64_t start = clock_now();
 	int rc;
 
 	anyc_group_enter(&g, NULL);
