@@ -13,7 +13,7 @@
 
 #define COPY_ALIGN 64
 
-/* Ids are of the process.  An engine takes a block of them, for an atomic operation costs as much as
+/* Ids are of the process.  An engine takes them by the block: an atomic operation costs as much as
  * several switches. */
 #define IDS_AT_ONCE 4096
 
