@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ANYC_TEST() on a runner of anyc's own, which needs no framework and runs under ThreadSanitizer: a
- * process for each test, TAP on stdout.
+ * process for each test, TAP on stdout.  With ANYC_TAP_FORK in the environment that process is a
+ * fork of the runner; else the program starts again.
  *
  *	PROGRAM [--list] [--filter PATTERN]...     PATTERN as for sh, matched with suite/name[row]
  *
@@ -34,8 +35,8 @@ struct anyc_tap_options {
 	void *reserved_[2];
 };
 /*
- * Runs the tests: 0 if all passed.  It starts the program again for each one, and in that process
- * never returns: whatever the program does before must be right there, too.
+ * Runs the tests: 0 if all passed.  Where it starts the program again for each one, it never returns
+ * in that process: whatever the program does before must be right there, too.
  */
 ANYC_API int anyc_tap_run_sized(const struct anyc_tap_options *options, size_t size);
 ANYC_INLINE int anyc_tap_run(const struct anyc_tap_options *options)
