@@ -812,14 +812,15 @@ ANYC_TEST_MAIN(detect, r38_two_copies_of_anyc, "anyc")
 static void attach_a_strange_uv(void)
 {
 	const struct host_ops *ops = host_find("libuv")->ops;
-	void *copy = load_copy_of("uv_loop_init"), *native = calloc(1, 4096);
+	static _Alignas(64) char native[4096];
+	void *copy = load_copy_of("uv_loop_init");
 	void *symbol = dlsym(copy, "uv_loop_init");
 	struct anyc_loop *loop;
 	int (*init)(void *);
 	int rc;
 
 	memcpy(&init, &symbol, sizeof symbol);
-	if (native == NULL || init(native) != 0)
+	if (init(native) != 0)
 		_exit(8);
 	rc = anyc_loop_attach(&loop, ops->backend(), native);
 	fprintf(stderr, "%d %s\n", rc, anyc_error_detail(rc));
@@ -843,18 +844,22 @@ static void attach_a_strange_base(void)
 	struct anyc_loop *loop;
 	void *(*make)(void);
 	int (*dispatch)(void *);
+	void (*free_it)(void *);
 	int n = 0;
 
 	symbol = dlsym(copy, "event_base_new");
 	memcpy(&make, &symbol, sizeof symbol);
 	symbol = dlsym(copy, "event_base_dispatch");
 	memcpy(&dispatch, &symbol, sizeof symbol);
+	symbol = dlsym(copy, "event_base_free");
+	memcpy(&free_it, &symbol, sizeof symbol);
 	base = make();
 	CHECK_OK(anyc_loop_attach(&loop, ops->backend(), base));
 	CHECK_OK(anyc_loop_spawn(loop, nap_and_count, &n, NULL, NULL));
 	CHECK_INT(dispatch(base), >=, 0);
 	CHECK_INT(n, ==, 1);
 	CHECK_OK(anyc_loop_detach(loop));
+	free_it(base);
 }
 
 ANYC_TEST_MAIN(detect, r37_the_right_copy_of_the_loop, "libuv,libevent")
