@@ -35,8 +35,8 @@ struct anyc_tap_options {
 	void *reserved_[2];
 };
 /*
- * Runs the tests: 0 if all passed.  Where it starts the program again for each one, it never returns
- * in that process: whatever the program does before must be right there, too.
+ * Runs the tests: 0 if all passed.  Where it starts the program again for each, it never returns in
+ * that process: whatever the program does before must be right there, too.
  */
 ANYC_API int anyc_tap_run_sized(const struct anyc_tap_options *options, size_t size);
 ANYC_INLINE int anyc_tap_run(const struct anyc_tap_options *options)
