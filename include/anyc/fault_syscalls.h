@@ -218,6 +218,13 @@ ANYC_FAULT_WAIT_(ssize_t, sendto,
 ANYC_FAULT_WAIT_(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
 		 (fd, message, flags), EPIPE, ECONNRESET, ENOBUFS, ENOMEM)
 
+/* mmsghdr is hidden from strict C; only its address goes through. */
+ANYC_FAULT_WAIT_(int, recvmmsg,
+		 (int fd, void *list, unsigned size, int flags, struct timespec *timeout),
+		 (fd, list, size, flags, timeout), ECONNREFUSED, ENOMEM)
+ANYC_FAULT_WAIT_(int, sendmmsg, (int fd, void *list, unsigned size, int flags),
+		 (fd, list, size, flags), ECONNREFUSED, ENOBUFS, ENOMEM)
+
 /* ------------------------------------------------------------------------ files and memory */
 
 /* Linux's numbers, which strict C hides. */

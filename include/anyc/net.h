@@ -33,7 +33,8 @@ ANYC_API ANYC_MUST_CHECK int anyc_address_parse(struct anyc_address *out, const 
 struct anyc_resolve_options {
 	int family;  /* AF_UNSPEC, AF_INET, AF_INET6 */
 	bool passive; /* for binding: a NULL host is the wildcard */
-	uint8_t reserved_[11];
+	bool datagram; /* the service is one of UDP */
+	uint8_t reserved_[10];
 };
 struct anyc_addresses {
 	struct anyc_address *list;

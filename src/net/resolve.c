@@ -252,7 +252,7 @@ struct lookup {
 	struct anyc_addresses found;
 	int rc;
 	int family;
-	bool passive, has_host, has_service;
+	bool passive, datagram, has_host, has_service;
 	char names[]; /* host and service, each with its NUL */
 };
 
@@ -307,7 +307,7 @@ static void look_up(struct anyc__job *job)
 	struct lookup *l = ANYC__CONTAINER(job, struct lookup, job);
 	const char *service = l->names + (l->has_host ? strlen(l->names) + 1 : 0);
 	struct addrinfo hints = { .ai_family = l->family,
-				  .ai_socktype = SOCK_STREAM,
+				  .ai_socktype = l->datagram ? SOCK_DGRAM : SOCK_STREAM,
 				  .ai_flags = l->passive ? AI_PASSIVE : 0 };
 	struct addrinfo *found = NULL;
 	int gai;
@@ -362,6 +362,7 @@ static struct lookup *lookup_new(const struct question *q)
 	l->job.done = looked_up;
 	l->family = q->options.family;
 	l->passive = q->options.passive && q->host == NULL;
+	l->datagram = q->options.datagram;
 	l->has_host = host != NULL;
 	l->has_service = q->service != NULL;
 	if (host != NULL)

@@ -154,7 +154,7 @@ static int tcp_listener_attribute(struct anyc_listener *base,
 	struct tcp_listener *l = listener_of(base);
 
 	if (attribute == &anyc_attribute_local_address)
-		return anyc__tcp_local(l->fd[0], out);
+		return anyc__socket_local(l->fd[0], out);
 	if (attribute != &anyc_attribute_fd)
 		return anyc_fail(ANYC_ENOATTR, 0, "a TCP listener has no %s", attribute->name);
 	*(int *)out = l->fd[0];
@@ -294,7 +294,7 @@ static int listen_on_all(struct sockets *s, const struct anyc_addresses *list, s
 		rc = listen_on(&a, true, o);
 		if (rc >= 0) {
 			s->fd[s->count++] = rc;
-			rc = port == 0 ? anyc__tcp_local(rc, &chosen) : 0;
+			rc = port == 0 ? anyc__socket_local(rc, &chosen) : 0;
 			if (port == 0 && rc == 0)
 				port = anyc_address_port(&chosen);
 		} else if (is_absent(rc)) {

@@ -21,42 +21,6 @@ static struct anyc__tcp *tcp_of(struct anyc_stream *s)
 	return ANYC__CONTAINER(s, struct anyc__tcp, stream);
 }
 
-/* anyc__fd_check() for a caller outside tasks. */
-static int check_outside(const struct anyc__fd *f)
-{
-	int rc;
-
-	if (f->engine == NULL)
-		return 0;
-	rc = anyc__engine_check(f->engine);
-	if (rc == 0 && f->engine != anyc__current_engine())
-		rc = anyc_fail(ANYC_ETHREAD, 0,
-			       "descriptor %d belongs to another event loop or thread", f->fd);
-	return rc;
-}
-
-/* What every operation begins with; *t is not set with ANYC_NOWAIT. */
-static int begin(struct anyc__tcp *c, unsigned flags, struct anyc_task **t)
-{
-	int rc;
-
-	if (flags & ANYC_NOWAIT) {
-		const struct anyc_task *current = anyc__current();
-
-		return current != NULL ? anyc__fd_check(&c->fd, current) : check_outside(&c->fd);
-	}
-	rc = anyc__enter(t);
-	return rc != 0 ? rc : anyc__fd_check(&c->fd, *t);
-}
-
-static void end(struct anyc_task *t, unsigned flags, size_t moved)
-{
-	if (flags & ANYC_NOWAIT)
-		return;
-	anyc__charge(t, moved);
-	anyc__yield(t);
-}
-
 static int broken(const struct anyc__tcp *c, const char *what, int os_errno)
 {
 	struct anyc__address_text peer;
@@ -104,7 +68,7 @@ static int tcp_receive(struct anyc_stream *s, void *buf, size_t size, unsigned f
 	struct anyc__tcp *c = tcp_of(s);
 	bool ready = (flags & ANYC_NOWAIT) != 0 || anyc__fd_ready(&c->fd, ANYC__READ);
 	struct anyc_task *t = NULL;
-	int rc = begin(c, flags, &t);
+	int rc = anyc__socket_begin(&c->fd, flags, &t);
 
 	while (rc == 0) {
 		if (ANYC__LIKELY(ready)) {
@@ -112,7 +76,7 @@ static int tcp_receive(struct anyc_stream *s, void *buf, size_t size, unsigned f
 
 			if (ANYC__LIKELY(n >= 0)) {
 				anyc__fd_received(&c->fd, (size_t)n, size);
-				end(t, flags, (size_t)n);
+				anyc__socket_end(t, flags, (size_t)n);
 				return (int)n;
 			}
 			ready = errno == EINTR;
@@ -144,14 +108,14 @@ static int tcp_send_some(struct anyc_stream *s, const struct iovec *iov, int cou
 	struct anyc__tcp *c = tcp_of(s);
 	bool ready = (flags & ANYC_NOWAIT) != 0 || anyc__fd_ready(&c->fd, ANYC__WRITE);
 	struct anyc_task *t = NULL;
-	int rc = begin(c, flags, &t);
+	int rc = anyc__socket_begin(&c->fd, flags, &t);
 
 	while (rc == 0) {
 		if (ANYC__LIKELY(ready)) {
 			ssize_t n = send_once(c->fd.fd, iov, count);
 
 			if (ANYC__LIKELY(n > 0)) {
-				end(t, flags, (size_t)n);
+				anyc__socket_end(t, flags, (size_t)n);
 				return (int)n;
 			}
 			ready = n < 0 && errno == EINTR;
@@ -168,7 +132,7 @@ static int tcp_send_eof(struct anyc_stream *s)
 {
 	struct anyc__tcp *c = tcp_of(s);
 	struct anyc_task *t;
-	int rc = begin(c, 0, &t);
+	int rc = anyc__socket_begin(&c->fd, 0, &t);
 
 	if (rc != 0)
 		return rc;
@@ -192,32 +156,12 @@ static void tcp_free(struct anyc_stream *s)
 	anyc__free(tcp_of(s));
 }
 
-static int name_of(int rc, struct anyc_address *out, socklen_t length)
-{
-	out->length = rc == 0 ? length : 0;
-	return rc == 0 ? 0 : -errno;
-}
-
-int anyc__tcp_local(int fd, struct anyc_address *out)
-{
-	socklen_t length = sizeof out->storage;
-
-	return name_of(getsockname(fd, (struct sockaddr *)&out->storage, &length), out, length);
-}
-
-int anyc__tcp_remote(int fd, struct anyc_address *out)
-{
-	socklen_t length = sizeof out->storage;
-
-	return name_of(getpeername(fd, (struct sockaddr *)&out->storage, &length), out, length);
-}
-
 static int tcp_attribute(struct anyc_stream *s, const struct anyc_attribute *attribute, void *out)
 {
 	struct anyc__tcp *c = tcp_of(s);
 
 	if (attribute == &anyc_attribute_local_address)
-		return anyc__tcp_local(c->fd.fd, out);
+		return anyc__socket_local(c->fd.fd, out);
 	if (attribute == &anyc_attribute_remote_address)
 		*(struct anyc_address *)out = c->remote;
 	else if (attribute == &anyc_attribute_fd)

@@ -7,6 +7,7 @@
  */
 #include "conform.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ struct world {
 	struct anyc_stream *near, *far; /* TCP; "hello" waits in near */
 	struct anyc_reader reader;
 	int pipe[2];
+	struct anyc_datagram *datagram; /* connected to itself; "self" waits in it */
 #ifdef ANYC_HAVE_OPENSSL
 	struct certs certs;
 	struct anyc_tls_context *client, *server;
@@ -111,6 +113,16 @@ CALL(reader_receive, anyc_reader_receive(&w->reader, buffer, sizeof buffer))
 CALL(reader_exactly, anyc_reader_exactly(&w->reader, buffer, 2))
 CALL(listener_accept, anyc_listener_accept(w->listener, &(struct anyc_stream *){ NULL }))
 CALL(serve, anyc_serve(w->listener, must_not_serve, NULL, NULL))
+CALL(datagram_receive, anyc_datagram_receive(w->datagram, buffer, sizeof buffer))
+CALL(datagram_receive_from, anyc_datagram_receive_from(w->datagram, buffer, 4, NULL))
+CALL(datagram_send, anyc_datagram_send(w->datagram, "x", 1))
+CALL(datagram_send_to, anyc_datagram_send_to(w->datagram, "x", 1, NULL))
+CALL(datagram_close, anyc_datagram_close(w->datagram))
+
+static struct anyc_message message = { .data = buffer, .size = 4 };
+
+CALL(datagram_receive_many, anyc_datagram_receive_many(w->datagram, &message, 1, 0))
+CALL(datagram_send_many, anyc_datagram_send_many(w->datagram, &message, 1, 0))
 
 static int call_reader_until(struct world *w)
 {
@@ -225,6 +237,12 @@ static const struct checkpoint {
 	{ "anyc_tcp_connect", call_tcp_connect, 0 },
 	{ "anyc_listener_accept", call_listener_accept, 0 },
 	{ "anyc_serve", call_serve, 0 },
+	{ "anyc_datagram_receive", call_datagram_receive, 0 },
+	{ "anyc_datagram_receive_from", call_datagram_receive_from, 0 },
+	{ "anyc_datagram_receive_many", call_datagram_receive_many, 0 },
+	{ "anyc_datagram_send", call_datagram_send, 0 },
+	{ "anyc_datagram_send_to", call_datagram_send_to, 0 },
+	{ "anyc_datagram_send_many", call_datagram_send_many, 0 },
 	{ "anyc_stream_receive", call_stream_receive, 0 },
 	{ "anyc_stream_receive_flags", call_stream_receive_flags, 0 },
 	{ "anyc_stream_send", call_stream_send, 0 },
@@ -240,11 +258,13 @@ static const struct checkpoint {
 	{ "anyc_tls_handshake", call_tls_handshake, 0 },
 	{ "anyc_tls_unwrap", call_tls_unwrap, 0 },
 #endif
-	/* Last: these two end the stream's use. */
+	/* Last: these ENDING end the use of what they are given. */
+	{ "anyc_datagram_close", call_datagram_close, ALSO_0 },
 	{ "anyc_stream_send_eof", call_stream_send_eof, 0 },
 	{ "anyc_stream_close", call_stream_close, ALSO_0 },
 };
 #define COUNT (sizeof table / sizeof table[0])
+#define ENDING 3
 
 /* ------------------------------------------------------------------------------- the world */
 
@@ -278,6 +298,22 @@ static void make_tcp(struct world *w)
 	w->far = a.stream;
 	CHECK_OK(anyc_stream_send(w->far, "hello", 5));
 	anyc_reader_init(&w->reader, w->near);
+}
+
+/* Connected to itself, with a datagram on its way. */
+static void make_datagram(struct world *w)
+{
+	struct anyc_address a;
+	int fd;
+
+	CHECK_OK(anyc_udp_bind(&w->datagram, "127.0.0.1", "0", NULL));
+	CHECK_OK(anyc_datagram_attribute(w->datagram, &anyc_attribute_local_address, &a, sizeof a));
+	CHECK_OK(anyc_datagram_attribute(w->datagram, &anyc_attribute_fd, &fd, sizeof fd));
+	CHECK_INT(connect(fd, (struct sockaddr *)&a.storage, a.length), ==, 0);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	anyc_datagram_free(w->datagram);
+	CHECK_OK(anyc_udp_adopt(&w->datagram, fd));
+	CHECK_OK(anyc_datagram_send(w->datagram, "self", 4));
 }
 
 #ifdef ANYC_HAVE_OPENSSL
@@ -360,6 +396,7 @@ static void make_world(struct world *w)
 	CHECK_INT(pipe(w->pipe), ==, 0);
 	CHECK_INT(write(w->pipe[1], "x", 1), ==, 1);
 	make_tcp(w);
+	make_datagram(w);
 	make_tls(w);
 }
 
@@ -369,6 +406,7 @@ static void end_world(struct world *w)
 	anyc_sender_close(&w->sender);
 	anyc_receiver_close(&w->receiver);
 	anyc_reader_free(&w->reader);
+	anyc_datagram_free(w->datagram);
 	anyc_stream_free(w->near);
 	anyc_stream_free(w->far);
 	anyc_listener_free(w->listener);
@@ -390,6 +428,7 @@ static void check_untouched(struct world *w)
 	CHECK_OK(anyc_stream_send(w->near, "end", 3));
 	CHECK_INT(anyc_stream_receive(w->far, buf, sizeof buf), ==, 3);
 	CHECK_INT(read(w->pipe[0], buf, sizeof buf), ==, 1);
+	CHECK_INT(anyc_datagram_receive(w->datagram, buf, sizeof buf), ==, 4);
 }
 
 /* ------------------------------------------------------------------------------- the tests */
@@ -447,7 +486,7 @@ static void check_each(struct world *w, int want, bool also_0)
 		if (rc != want && !(rc == 0 && also_0 && (table[i].flags & ALSO_0) != 0))
 			FAIL("%s returned %d %s (%s), not %s", table[i].name, rc, anyc_err_name(rc),
 			     anyc_error_detail(rc), anyc_err_name(want));
-		if (i + 3 == COUNT && want == ANYC_ECANCELED) {
+		if (i + ENDING + 1 == COUNT && want == ANYC_ECANCELED) {
 			struct anyc_scope shield;
 
 			anyc_scope_enter_shield(&shield, 5 * ANYC_SECOND);
