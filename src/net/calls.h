@@ -31,6 +31,16 @@ int anyc__refuse_state(unsigned flags, int rc, int os_errno, const char *format,
 int anyc__checkpoint_only(unsigned flags);
 
 /*
+ * For receiving and sending in ways that only some streams know: op runs with the direction held,
+ * on an open stream, and returns what receive or send_some would.  Of sending, op does a first
+ * part of iov, and what it left is sent as by anyc_stream_send().
+ */
+int anyc__stream_receiving(struct anyc_stream *s, int (*op)(struct anyc_stream *s, void *arg),
+			   void *arg);
+int anyc__stream_sending(struct anyc_stream *s, int (*op)(struct anyc_stream *s, void *arg),
+			 void *arg, const struct iovec *iov);
+
+/*
  * An error of accept that is the fault of the connection, which died in the queue; accept(2) tells
  * it as if it were the listener's.
  */

@@ -163,6 +163,11 @@ static int closed_meanwhile(const struct work *w)
 
 /* -------------------------------------------------------------------------------- the loop */
 
+static bool is_addressed(const struct work *w)
+{
+	return w->address != NULL || (w->messages != NULL && w->messages[0].address.length > 0);
+}
+
 /* Waits until the direction may be tried; *pause is how long without an event. */
 static int await(struct anyc_datagram *d, struct anyc_task *t, const struct work *w, int64_t *pause)
 {
@@ -170,7 +175,7 @@ static int await(struct anyc_datagram *d, struct anyc_task *t, const struct work
 
 	if ((w->flags & ANYC_NOWAIT) != 0)
 		return ANYC_EWOULDBLOCK;
-	if (w->direction == ANYC__WRITE && d->of_unix && !d->connected) {
+	if (d->of_unix && w->direction == ANYC__WRITE && (!d->connected || is_addressed(w))) {
 		rc = anyc__fd_wait_until(&d->fd, t, w->direction,
 					 anyc__now(anyc__task_engine(t)) + *pause, w->wait);
 		*pause = *pause < LONGEST_PAUSE ? *pause * 2 : LONGEST_PAUSE;
@@ -420,25 +425,18 @@ int anyc_datagram_attribute(struct anyc_datagram *d, const struct anyc_attribute
 int anyc__datagram_new(struct anyc_datagram **out, int fd, bool of_unix)
 {
 	struct anyc_datagram *d = anyc__alloc(sizeof *d);
+	int rc;
 
 	if (d == NULL)
 		return -ENOMEM;
+	rc = anyc__socket_remote(fd, &d->remote);
+	if (rc != 0 && rc != -ENOTCONN) {
+		anyc__free(d);
+		return rc;
+	}
 	anyc__fd_init(&d->fd, fd, ANYC__FD_STREAM);
 	d->of_unix = of_unix;
-	d->connected = anyc__socket_remote(fd, &d->remote) == 0;
+	d->connected = rc == 0;
 	*out = d;
 	return 0;
-}
-
-int anyc__datagram_adopt(struct anyc_datagram **out, int fd, bool of_unix)
-{
-	int flags = -1, rc = anyc__datagram_new(out, fd, of_unix);
-
-	if (rc == 0)
-		rc = anyc__set_nonblocking(fd, &flags);
-	if (rc == 0)
-		return 0;
-	anyc__free(*out);
-	*out = NULL;
-	return anyc__not_adopted_for(fd, rc);
 }

@@ -17,10 +17,8 @@ struct anyc_datagram {
 	struct anyc_address remote;    /* if connected */
 	struct anyc__bound_path *path; /* to be removed at close, or NULL */
 };
-/* Takes an open, non-blocking socket over.  -ENOMEM: it is still the caller's. */
+/* Takes an open, non-blocking socket over.  -errno: it is still the caller's. */
 int anyc__datagram_new(struct anyc_datagram **out, int fd, bool of_unix);
-/* The same for one that somebody else made. */
-int anyc__datagram_adopt(struct anyc_datagram **out, int fd, bool of_unix);
 /* ANYC_ECLOSED, or 0. */
 int anyc__datagram_check_open(const struct anyc_datagram *d, const char *call);
 

@@ -23,9 +23,10 @@ int anyc__socket_check_nowait(const struct anyc__fd *f)
 	return rc;
 }
 
-static int name_of(int rc, struct anyc_address *out, socklen_t length)
+/* How getsockname(2) or getpeername(2) has ended. */
+static int name_of(int rc, struct anyc_address *out, const socklen_t *length)
 {
-	out->length = rc == 0 ? length : 0;
+	out->length = rc == 0 ? *length : 0;
 	return rc == 0 ? 0 : -errno;
 }
 
@@ -33,14 +34,14 @@ int anyc__socket_local(int fd, struct anyc_address *out)
 {
 	socklen_t length = sizeof out->storage;
 
-	return name_of(getsockname(fd, (struct sockaddr *)&out->storage, &length), out, length);
+	return name_of(getsockname(fd, (struct sockaddr *)&out->storage, &length), out, &length);
 }
 
 int anyc__socket_remote(int fd, struct anyc_address *out)
 {
 	socklen_t length = sizeof out->storage;
 
-	return name_of(getpeername(fd, (struct sockaddr *)&out->storage, &length), out, length);
+	return name_of(getpeername(fd, (struct sockaddr *)&out->storage, &length), out, &length);
 }
 
 int anyc__socket_option(int fd, int name)

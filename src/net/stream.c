@@ -127,6 +127,23 @@ int anyc_stream_receive_flags(struct anyc_stream *s, void *buf, size_t size, uns
 	return rc;
 }
 
+int anyc__stream_receiving(struct anyc_stream *s, int (*op)(struct anyc_stream *s, void *arg),
+			   void *arg)
+{
+	int rc;
+
+	if (s->closed_ || s->receiving_ || s->ended_ || s->cut_)
+		return cannot_receive(s, 0);
+	s->receiving_ = true;
+	s->inside_++;
+	rc = op(s, arg);
+	s->receiving_ = false;
+	if (rc <= 0)
+		rc = received_nothing(s, rc);
+	leave(s);
+	return rc;
+}
+
 int anyc_stream_receive(struct anyc_stream *s, void *buf, size_t size)
 {
 	return anyc_stream_receive_flags(s, buf, size, 0);
@@ -311,6 +328,33 @@ int anyc_stream_send_some(struct anyc_stream *s, const struct iovec *iov, int co
 	s->sending_ = true;
 	s->inside_++;
 	rc = send_pieces(s, piece, gather(&at, piece), flags);
+	s->sending_ = false;
+	leave(s);
+	return rc;
+}
+
+int anyc__stream_sending(struct anyc_stream *s, int (*op)(struct anyc_stream *s, void *arg),
+			 void *arg, const struct iovec *iov)
+{
+	struct place rest = { .iov = iov, .count = 1 };
+	int rc;
+
+	if (!may_send(s)) {
+		if (!s->sending_)
+			s->sent_ = 0;
+		return cannot_send(s, 0, "send");
+	}
+	s->sent_ = 0;
+	s->sending_ = true;
+	s->inside_++;
+	rc = op(s, arg);
+	if (rc > 0) {
+		s->sent_ = (size_t)rc;
+		advance(&rest, (size_t)rc);
+		rc = send_all(s, rest, iov->iov_len);
+	} else {
+		rc = failed(s, rc, "send");
+	}
 	s->sending_ = false;
 	leave(s);
 	return rc;

@@ -19,7 +19,7 @@
 #include <anyc/sync.h>
 
 #include "resolve.h"
-#include "tcp.h"
+#include "connection.h"
 
 #define DEFAULT_STAGGER (250 * ANYC_MILLISECOND)
 
@@ -46,7 +46,7 @@ struct plan {
 
 /* ------------------------------------------------------------------------------ one address */
 
-static int open_socket(struct anyc__tcp *c, const struct attempt *a)
+static int open_socket(struct anyc__connection *c, const struct attempt *a)
 {
 	int fd =
 		socket(a->address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -76,7 +76,7 @@ static int connect_result(int fd)
 	return -err;
 }
 
-static int connect_socket(struct anyc__tcp *c, struct anyc_task *t)
+static int connect_socket(struct anyc__connection *c, struct anyc_task *t)
 {
 	int rc;
 
@@ -93,7 +93,7 @@ static int connect_socket(struct anyc__tcp *c, struct anyc_task *t)
 
 static int dial_kernel(struct anyc_stream **out, const struct attempt *a, struct anyc_task *t)
 {
-	struct anyc__tcp *c = anyc__tcp_new();
+	struct anyc__connection *c = anyc__connection_new();
 	int rc;
 
 	if (c == NULL)
@@ -103,9 +103,9 @@ static int dial_kernel(struct anyc_stream **out, const struct attempt *a, struct
 	if (rc == 0)
 		rc = connect_socket(c, t);
 	if (rc != 0)
-		anyc__tcp_drop(c);
+		anyc__connection_drop(c);
 	else
-		*out = anyc__tcp_open(c);
+		*out = anyc__connection_open(c, false);
 	return rc;
 }
 

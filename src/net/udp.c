@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making UDP sockets: binding, connecting, adopting; and multicast groups.
+ * Making UDP sockets: binding, connecting; and multicast groups.
  *
  * Rules
  *  - Of several addresses the first that can be had is taken; the error is that of the first.
- *  - After a failure nothing is open, or, adopting, everything as it was.
+ *  - After a failure nothing is open.
  */
 #include <errno.h>
 #include <net/if.h>
@@ -235,27 +235,6 @@ int anyc_udp_connect_sized(struct anyc_datagram **out, const char *host, const c
 	anyc_addresses_free(&remotes);
 	anyc_addresses_free(&locals);
 	return rc;
-}
-
-/* ----------------------------------------------------------------------------------- adopt */
-
-int anyc_udp_adopt(struct anyc_datagram **out, int fd)
-{
-	struct anyc_address local;
-	int rc;
-
-	if (out == NULL)
-		return anyc_fail(ANYC_EINVAL, 0, "adopt: out is NULL");
-	*out = NULL;
-	rc = anyc__adopt_check(fd, false, SOCK_DGRAM);
-	if (rc != 0)
-		return rc;
-	rc = anyc__socket_local(fd, &local);
-	if (rc != 0)
-		return anyc__not_adopted_for(fd, rc);
-	if (anyc_address_port(&local) == 0)
-		return anyc__not_adopted(fd, "it is not bound");
-	return anyc__datagram_adopt(out, fd, false);
 }
 
 /* ------------------------------------------------------------------------------- multicast */

@@ -38,6 +38,7 @@ struct world {
 	struct anyc_stream *near, *far; /* TCP; "hello" waits in near */
 	struct anyc_reader reader;
 	int pipe[2];
+	struct anyc_stream *pair[2]; /* of UNIX; a byte waits in the first */
 	struct anyc_datagram *datagram; /* connected to itself; "self" waits in it */
 #ifdef ANYC_HAVE_OPENSSL
 	struct certs certs;
@@ -118,6 +119,19 @@ CALL(datagram_receive_from, anyc_datagram_receive_from(w->datagram, buffer, 4, N
 CALL(datagram_send, anyc_datagram_send(w->datagram, "x", 1))
 CALL(datagram_send_to, anyc_datagram_send_to(w->datagram, "x", 1, NULL))
 CALL(datagram_close, anyc_datagram_close(w->datagram))
+
+CALL(unix_send_fds, anyc_unix_send_fds(w->pair[0], "x", 1, (int[1]){ 0 }, 1))
+CALL(unix_receive_fds,
+     anyc_unix_receive_fds(w->pair[0], buffer, 1, (int[1]){ 0 }, 1, (size_t[1]){ 0 }))
+
+static int call_unix_connect(struct world *w)
+{
+	struct anyc_stream *s = w->near;
+	int rc = anyc_unix_connect(&s, "/nonexistent", NULL);
+
+	CHECK(s == NULL);
+	return rc;
+}
 
 static struct anyc_message message = { .data = buffer, .size = 4 };
 
@@ -237,6 +251,9 @@ static const struct checkpoint {
 	{ "anyc_tcp_connect", call_tcp_connect, 0 },
 	{ "anyc_listener_accept", call_listener_accept, 0 },
 	{ "anyc_serve", call_serve, 0 },
+	{ "anyc_unix_connect", call_unix_connect, 0 },
+	{ "anyc_unix_send_fds", call_unix_send_fds, 0 },
+	{ "anyc_unix_receive_fds", call_unix_receive_fds, 0 },
 	{ "anyc_datagram_receive", call_datagram_receive, 0 },
 	{ "anyc_datagram_receive_from", call_datagram_receive_from, 0 },
 	{ "anyc_datagram_receive_many", call_datagram_receive_many, 0 },
@@ -300,8 +317,8 @@ static void make_tcp(struct world *w)
 	anyc_reader_init(&w->reader, w->near);
 }
 
-/* Connected to itself, with a datagram on its way. */
-static void make_datagram(struct world *w)
+/* A datagram socket connected to itself, and a pair; in each something waits. */
+static void make_sockets(struct world *w)
 {
 	struct anyc_address a;
 	int fd;
@@ -314,6 +331,8 @@ static void make_datagram(struct world *w)
 	anyc_datagram_free(w->datagram);
 	CHECK_OK(anyc_udp_adopt(&w->datagram, fd));
 	CHECK_OK(anyc_datagram_send(w->datagram, "self", 4));
+	CHECK_OK(anyc_unix_pair(&w->pair[0], &w->pair[1]));
+	CHECK_OK(anyc_stream_send(w->pair[1], "x", 1));
 }
 
 #ifdef ANYC_HAVE_OPENSSL
@@ -396,7 +415,7 @@ static void make_world(struct world *w)
 	CHECK_INT(pipe(w->pipe), ==, 0);
 	CHECK_INT(write(w->pipe[1], "x", 1), ==, 1);
 	make_tcp(w);
-	make_datagram(w);
+	make_sockets(w);
 	make_tls(w);
 }
 
@@ -407,6 +426,8 @@ static void end_world(struct world *w)
 	anyc_receiver_close(&w->receiver);
 	anyc_reader_free(&w->reader);
 	anyc_datagram_free(w->datagram);
+	anyc_stream_free(w->pair[0]);
+	anyc_stream_free(w->pair[1]);
 	anyc_stream_free(w->near);
 	anyc_stream_free(w->far);
 	anyc_listener_free(w->listener);
@@ -429,6 +450,7 @@ static void check_untouched(struct world *w)
 	CHECK_INT(anyc_stream_receive(w->far, buf, sizeof buf), ==, 3);
 	CHECK_INT(read(w->pipe[0], buf, sizeof buf), ==, 1);
 	CHECK_INT(anyc_datagram_receive(w->datagram, buf, sizeof buf), ==, 4);
+	CHECK_INT(anyc_stream_receive(w->pair[0], buf, sizeof buf), ==, 1);
 }
 
 /* ------------------------------------------------------------------------------- the tests */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The TCP stream.
+ * The stream of a connected socket, of TCP or of UNIX.
  *
  * Rules
  *  - A request in steady state is one recv and one send: what is known to be not ready is not
@@ -14,14 +14,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tcp.h"
+#include <anyc/unix.h>
 
-static struct anyc__tcp *tcp_of(struct anyc_stream *s)
+#include "connection.h"
+
+/* Below; also how a stream of UNIX is known. */
+static const struct anyc_stream_ops unix_ops;
+
+static struct anyc__connection *connection_of(struct anyc_stream *s)
 {
-	return ANYC__CONTAINER(s, struct anyc__tcp, stream);
+	return ANYC__CONTAINER(s, struct anyc__connection, stream);
 }
 
-static int broken(const struct anyc__tcp *c, const char *what, int os_errno)
+static int broken(const struct anyc__connection *c, const char *what, int os_errno)
 {
 	struct anyc__address_text peer;
 	struct anyc__words w;
@@ -30,8 +35,8 @@ static int broken(const struct anyc__tcp *c, const char *what, int os_errno)
 			 anyc__address_text(&peer, &c->remote), anyc__words(&w, -os_errno));
 }
 
-/* A call met the errno err: 0 to try again, or how the operation ends. */
-static int after(struct anyc__tcp *c, int err, enum anyc__direction d, const char *what)
+int anyc__connection_after(struct anyc__connection *c, int err, enum anyc__direction d,
+			   const char *what)
 {
 	if (err == EINTR)
 		return 0;
@@ -41,9 +46,8 @@ static int after(struct anyc__tcp *c, int err, enum anyc__direction d, const cha
 	return 0;
 }
 
-/* Waits until the direction may be tried. */
-static int await(struct anyc__tcp *c, struct anyc_task *t, enum anyc__direction d, unsigned flags,
-		 const char *what)
+int anyc__connection_await(struct anyc__connection *c, struct anyc_task *t, enum anyc__direction d,
+			   unsigned flags, const char *what)
 {
 	int rc;
 
@@ -63,9 +67,9 @@ static int await(struct anyc__tcp *c, struct anyc_task *t, enum anyc__direction 
 
 /* ------------------------------------------------------------------------------ receiving */
 
-static int tcp_receive(struct anyc_stream *s, void *buf, size_t size, unsigned flags)
+static int connection_receive(struct anyc_stream *s, void *buf, size_t size, unsigned flags)
 {
-	struct anyc__tcp *c = tcp_of(s);
+	struct anyc__connection *c = connection_of(s);
 	bool ready = (flags & ANYC_NOWAIT) != 0 || anyc__fd_ready(&c->fd, ANYC__READ);
 	struct anyc_task *t = NULL;
 	int rc = anyc__socket_begin(&c->fd, flags, &t);
@@ -80,9 +84,9 @@ static int tcp_receive(struct anyc_stream *s, void *buf, size_t size, unsigned f
 				return (int)n;
 			}
 			ready = errno == EINTR;
-			rc = after(c, errno, ANYC__READ, "receive from");
+			rc = anyc__connection_after(c, errno, ANYC__READ, "receive from");
 		} else {
-			rc = await(c, t, ANYC__READ, flags, "data");
+			rc = anyc__connection_await(c, t, ANYC__READ, flags, "data");
 			ready = true;
 		}
 	}
@@ -103,9 +107,10 @@ static ssize_t send_once(int fd, const struct iovec *iov, int count)
 	return sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static int tcp_send_some(struct anyc_stream *s, const struct iovec *iov, int count, unsigned flags)
+static int connection_send_some(struct anyc_stream *s, const struct iovec *iov, int count,
+				unsigned flags)
 {
-	struct anyc__tcp *c = tcp_of(s);
+	struct anyc__connection *c = connection_of(s);
 	bool ready = (flags & ANYC_NOWAIT) != 0 || anyc__fd_ready(&c->fd, ANYC__WRITE);
 	struct anyc_task *t = NULL;
 	int rc = anyc__socket_begin(&c->fd, flags, &t);
@@ -119,18 +124,19 @@ static int tcp_send_some(struct anyc_stream *s, const struct iovec *iov, int cou
 				return (int)n;
 			}
 			ready = n < 0 && errno == EINTR;
-			rc = after(c, n < 0 ? errno : EAGAIN, ANYC__WRITE, "send to");
+			rc = anyc__connection_after(c, n < 0 ? errno : EAGAIN, ANYC__WRITE,
+						    "send to");
 		} else {
-			rc = await(c, t, ANYC__WRITE, flags, "room to send");
+			rc = anyc__connection_await(c, t, ANYC__WRITE, flags, "room to send");
 			ready = true;
 		}
 	}
 	return rc;
 }
 
-static int tcp_send_eof(struct anyc_stream *s)
+static int connection_send_eof(struct anyc_stream *s)
 {
-	struct anyc__tcp *c = tcp_of(s);
+	struct anyc__connection *c = connection_of(s);
 	struct anyc_task *t;
 	int rc = anyc__socket_begin(&c->fd, 0, &t);
 
@@ -144,21 +150,35 @@ static int tcp_send_eof(struct anyc_stream *s)
 
 /* -------------------------------------------------------------------------------- the rest */
 
-static int tcp_close(struct anyc_stream *s, unsigned flags)
+static int connection_close(struct anyc_stream *s, unsigned flags)
 {
 	(void)flags; /* the kernel says goodbye */
-	anyc__fd_close(&tcp_of(s)->fd);
+	anyc__fd_close(&connection_of(s)->fd);
 	return 0;
 }
 
-static void tcp_free(struct anyc_stream *s)
+static void connection_free(struct anyc_stream *s)
 {
-	anyc__free(tcp_of(s));
+	anyc__free(connection_of(s));
 }
 
-static int tcp_attribute(struct anyc_stream *s, const struct anyc_attribute *attribute, void *out)
+static int credentials_of(int fd, struct anyc_credentials *out)
 {
-	struct anyc__tcp *c = tcp_of(s);
+	struct ucred c;
+	socklen_t length = sizeof c;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &length) != 0)
+		return -errno;
+	out->pid = c.pid;
+	out->uid = c.uid;
+	out->gid = c.gid;
+	return 0;
+}
+
+static int connection_attribute(struct anyc_stream *s, const struct anyc_attribute *attribute,
+				void *out)
+{
+	struct anyc__connection *c = connection_of(s);
 
 	if (attribute == &anyc_attribute_local_address)
 		return anyc__socket_local(c->fd.fd, out);
@@ -166,32 +186,34 @@ static int tcp_attribute(struct anyc_stream *s, const struct anyc_attribute *att
 		*(struct anyc_address *)out = c->remote;
 	else if (attribute == &anyc_attribute_fd)
 		*(int *)out = c->fd.fd;
+	else if (attribute == &anyc_attribute_credentials && s->ops_ == &unix_ops)
+		return credentials_of(c->fd.fd, out);
 	else
-		return anyc_fail(ANYC_ENOATTR, 0, "a TCP stream has no %s", attribute->name);
+		return anyc_fail(ANYC_ENOATTR, 0, "a %s stream has no %s", s->ops_->name,
+				 attribute->name);
 	return 0;
 }
 
-static const struct anyc_stream_ops tcp_ops = {
-	.size = sizeof tcp_ops,
-	.name = "TCP",
-	.receive = tcp_receive,
-	.send_some = tcp_send_some,
-	.send_eof = tcp_send_eof,
-	.close = tcp_close,
-	.free = tcp_free,
-	.attribute = tcp_attribute,
-};
+#define CONNECTION_OPS(name_) \
+	{ \
+		.size = sizeof(struct anyc_stream_ops), .name = (name_), \
+		.receive = connection_receive, .send_some = connection_send_some, \
+		.send_eof = connection_send_eof, .close = connection_close, \
+		.free = connection_free, .attribute = connection_attribute, \
+	}
+static const struct anyc_stream_ops tcp_ops = CONNECTION_OPS("TCP");
+static const struct anyc_stream_ops unix_ops = CONNECTION_OPS("UNIX");
 
-struct anyc__tcp *anyc__tcp_new(void)
+struct anyc__connection *anyc__connection_new(void)
 {
-	struct anyc__tcp *c = anyc__alloc(sizeof *c);
+	struct anyc__connection *c = anyc__alloc(sizeof *c);
 
 	if (c != NULL)
 		c->fd.fd = -1;
 	return c;
 }
 
-void anyc__tcp_drop(struct anyc__tcp *c)
+void anyc__connection_drop(struct anyc__connection *c)
 {
 	int os_errno = errno;
 
@@ -203,10 +225,15 @@ void anyc__tcp_drop(struct anyc__tcp *c)
 	errno = os_errno;
 }
 
-struct anyc_stream *anyc__tcp_open(struct anyc__tcp *c)
+struct anyc_stream *anyc__connection_open(struct anyc__connection *c, bool of_unix)
 {
-	anyc_stream_init(&c->stream, &tcp_ops);
+	anyc_stream_init(&c->stream, of_unix ? &unix_ops : &tcp_ops);
 	return &c->stream;
+}
+
+struct anyc__connection *anyc__connection_of_unix(struct anyc_stream *s)
+{
+	return s->ops_ == &unix_ops ? connection_of(s) : NULL;
 }
 
 void anyc__tcp_no_delay(int fd)
