@@ -203,6 +203,17 @@ ANYC_API ANYC_MUST_CHECK int anyc_tcp_adopt(struct anyc_stream **out, int fd);
 ANYC_API ANYC_MUST_CHECK int anyc_tcp_adopt_listener(struct anyc_listener **out, int fd);
 
 /*
+ * Pipes as streams of one direction: the other one is ANYC_ENOTSUP.  open makes a pipe; adopt takes
+ * an end, or a FIFO, over, whose directions are as it was opened, and makes it non-blocking (not
+ * standard input, output and error, which are not made to wait either).  Sending the end closes.
+ * After a failure the descriptor is still the caller's, and both of open's streams are NULL.
+ *   errors  ANYC_EINVAL with a sentence, -errno
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_pipe_open(struct anyc_stream **receive,
+					    struct anyc_stream **send);
+ANYC_API ANYC_MUST_CHECK int anyc_pipe_adopt(struct anyc_stream **out, int fd);
+
+/*
  * Waits until a descriptor that the caller owns can be read or written (level-triggered; a
  * regular file always can).  One task for each direction.
  *   checkpoint  yes     cancelled  nothing is left registered

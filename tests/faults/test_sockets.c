@@ -168,3 +168,42 @@ static int unix_sockets(void *arg)
 }
 
 FAULTS(r15_unix, unix_sockets, ALSO(ENDED_EARLY))
+
+/* ------------------------------------------------------------------------------------ pipes */
+
+static int drain(void *arg)
+{
+	struct anyc_stream *in = arg;
+	char buf[3000];
+	int n;
+
+	while ((n = anyc_stream_receive(in, buf, sizeof buf)) > 0)
+		;
+	if (n < 0)
+		ANYC_IGNORE(anyc_stream_close(in)); /* the writer learns of it */
+	return ended(n);
+}
+
+static int pipes(void *arg)
+{
+	static const char data[100000];
+	struct anyc_stream *in = NULL, *out = NULL;
+	struct anyc_group g;
+	int rc;
+
+	(void)arg;
+	rc = anyc_pipe_open(&in, &out);
+	CHECK((rc == 0) == (in != NULL) && (rc == 0) == (out != NULL));
+	if (rc != 0)
+		return rc;
+	anyc_group_enter(&g, NULL);
+	rc = anyc_spawn(&g, drain, in);
+	if (rc == 0)
+		rc = anyc_stream_send(out, data, sizeof data);
+	anyc_stream_free(out);
+	rc = anyc_group_leave(&g, rc);
+	anyc_stream_free(in);
+	return rc;
+}
+
+FAULTS(r18_pipes, pipes, ALSO(ENDED_EARLY))
