@@ -71,6 +71,25 @@ ANYC_API void anyc_set_resolver(anyc_resolver_fn *fn, void *arg);
 ANYC_API ANYC_MUST_CHECK int anyc_addresses_add(struct anyc_addresses *list,
 						const struct anyc_address *address);
 
+/* What an address is called; numbers where nothing is known. */
+struct anyc_name {
+	char host[1025];
+	char service[32];
+};
+enum {
+	ANYC_NAME_REQUIRED = 1, /* a host without a name is ANYC_EAI_NONAME */
+	ANYC_NAME_DATAGRAM = 2  /* the service is one of UDP */
+};
+/*
+ * Looks up the name of an address (getnameinfo(3)) in a worker thread; of these too at most eight
+ * are busy at once, beside those of anyc_resolve().
+ *   checkpoint  yes     cancelled  the look-up goes on unheard; nothing is left to free
+ *   errors  ANYC_ECANCELED, ANYC_EAI_*, ANYC_EINVAL, -ENOMEM, -EAGAIN (no thread)
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_resolve_address(struct anyc_name *out,
+						  const struct anyc_address *address,
+						  unsigned flags);
+
 /* -------------------------------------------------------------------------------- connect */
 
 struct anyc_connect_attempt {

@@ -258,7 +258,7 @@ struct lookup {
 
 static struct anyc__worker_class lookups = { .limit = LOOKUPS_AT_ONCE };
 
-static int code_of(int gai, int os_errno)
+int anyc__gai_code(int gai, int os_errno)
 {
 	switch (gai) {
 	case EAI_NONAME:
@@ -315,7 +315,7 @@ static void look_up(struct anyc__job *job)
 	errno = 0;
 	gai = getaddrinfo(l->has_host ? l->names : NULL, l->has_service ? service : NULL, &hints,
 			  &found);
-	l->rc = gai != 0 ? code_of(gai, errno) : collect(&l->found, found);
+	l->rc = gai != 0 ? anyc__gai_code(gai, errno) : collect(&l->found, found);
 	if (gai == 0)
 		freeaddrinfo(found);
 }

@@ -12,4 +12,7 @@
 int anyc__resolve_now(struct anyc_addresses *out, const char *host, const char *service,
 		      const struct anyc_resolve_options *options);
 
+/* The code for an EAI_ number of the C library's. */
+int anyc__gai_code(int gai, int os_errno);
+
 #endif

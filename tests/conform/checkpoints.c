@@ -170,6 +170,16 @@ static int call_resolve(struct world *w)
 	return rc;
 }
 
+static int call_resolve_address(struct world *w)
+{
+	struct anyc_address a;
+	struct anyc_name name;
+
+	(void)w;
+	CHECK_OK(anyc_address_parse(&a, "127.0.0.1", 80));
+	return anyc_resolve_address(&name, &a, 0);
+}
+
 static int call_tcp_connect(struct world *w)
 {
 	struct anyc_stream *s = w->near;
@@ -248,6 +258,7 @@ static const struct checkpoint {
 	{ "anyc_wait_readable", call_wait_readable, 0 },
 	{ "anyc_wait_writable", call_wait_writable, 0 },
 	{ "anyc_resolve", call_resolve, 0 },
+	{ "anyc_resolve_address", call_resolve_address, 0 },
 	{ "anyc_tcp_connect", call_tcp_connect, 0 },
 	{ "anyc_listener_accept", call_listener_accept, 0 },
 	{ "anyc_serve", call_serve, 0 },

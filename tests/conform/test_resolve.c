@@ -101,6 +101,25 @@ int getaddrinfo(const char *restrict host, const char *restrict service,
 		    out);
 }
 
+/* 192.0.2.x: x is 1: found, 2: hangs, then found, 3: nobody, 4: the server is silent. */
+__attribute__((visibility("default")))
+int getnameinfo(const struct sockaddr *restrict a, socklen_t length, char *restrict host,
+		socklen_t host_size, char *restrict service, socklen_t service_size, int flags)
+{
+	const struct sockaddr_in *in = (const void *)a;
+	unsigned x = ntohl(in->sin_addr.s_addr) & 0xff;
+
+	CHECK_INT(length, ==, sizeof *in);
+	CHECK_INT(flags, ==, x == 3 ? NI_NAMEREQD : x == 1 ? NI_DGRAM : 0);
+	if (x == 2)
+		hang();
+	if (x > 2)
+		return x == 3 ? EAI_NONAME : EAI_AGAIN;
+	snprintf(host, host_size, "host%u.test", x);
+	snprintf(service, service_size, "%u", ntohs(in->sin_port));
+	return 0;
+}
+
 static void check_address(const char *file, unsigned line, const struct anyc_address *a,
 			  const char *text)
 {
@@ -365,6 +384,85 @@ ANYC_TEST(resolve, h22_at_most_eight_at_once)
 	let_go();
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_INT(resolved, ==, 20);
+	CHECK_INT(server.most, ==, 8);
+}
+
+/* ----------------------------------------------------------------------- names of addresses */
+
+static struct anyc_address numbered(const char *text)
+{
+	struct anyc_address a;
+
+	CHECK_OK(anyc_address_parse(&a, text, 53));
+	return a;
+}
+
+ANYC_TEST(resolve, h22_the_name_of_an_address)
+{
+	struct anyc_address one = numbered("192.0.2.1"), three = numbered("192.0.2.3");
+	struct anyc_address four = numbered("192.0.2.4"), none = { .length = 0 };
+	struct anyc_name name;
+
+	CHECK_OK(anyc_resolve_address(&name, &one, ANYC_NAME_DATAGRAM));
+	CHECK_STR(name.host, "host1.test");
+	CHECK_STR(name.service, "53");
+	CHECK_RC(anyc_resolve_address(&name, &three, ANYC_NAME_REQUIRED), ANYC_EAI_NONAME);
+	CHECK_STR(name.host, "");
+	CHECK_RC(anyc_resolve_address(&name, &four, 0), ANYC_EAI_AGAIN);
+	CHECK_HAS(anyc_error_detail(ANYC_EAI_AGAIN), "name of 192.0.2.4:53: ");
+	CHECK_RC(anyc_resolve_address(NULL, &one, 0), ANYC_EINVAL);
+	CHECK_RC(anyc_resolve_address(&name, NULL, 0), ANYC_EINVAL);
+	CHECK_RC(anyc_resolve_address(&name, &one, 4), ANYC_EINVAL);
+	CHECK_RC(anyc_resolve_address(&name, &none, 0), ANYC_EINVAL);
+}
+
+static int name_hanging(void *arg)
+{
+	struct anyc_address two = numbered("192.0.2.2");
+	struct anyc_name name;
+
+	CHECK_OK(anyc_resolve_address(&name, &two, 0));
+	CHECK_STR(name.host, "host2.test");
+	++*(int *)arg;
+	return 0;
+}
+
+ANYC_TEST(resolve, h22_a_cancelled_look_up_of_an_address)
+{
+	struct anyc_address one = numbered("192.0.2.1"), two = numbered("192.0.2.2");
+	struct anyc_memory_stats before;
+	struct anyc_scope limit;
+	struct anyc_name name;
+
+	CHECK_OK(anyc_resolve_address(&name, &one, ANYC_NAME_DATAGRAM));
+	CHECK_OK(anyc_sleep(1)); /* timers take memory */
+	anyc_memory_stats(&before);
+	anyc_scope_enter_timeout(&limit, MS(20));
+	CHECK_RC(anyc_scope_leave(&limit, anyc_resolve_address(&name, &two, 0)), ANYC_ETIMEDOUT);
+	CHECK_STR(name.host, "");
+	let_go();
+	wait_for_blocks(before.blocks);
+}
+
+/* Eight of them, and beside those of names. */
+ANYC_TEST(resolve, h22_eight_addresses_at_once)
+{
+	struct anyc_addresses list;
+	struct anyc_group g;
+	int named = 0, i;
+
+	anyc_group_enter(&g, NULL);
+	for (i = 0; i < 12; i++)
+		CHECK_OK(anyc_spawn(&g, name_hanging, &named));
+	SETTLE();
+	while (inside_now() < 8)
+		CHECK_OK(anyc_sleep(MS(1)));
+	CHECK_OK(anyc_resolve(&list, "www.test", "1", NULL));
+	anyc_addresses_free(&list);
+	CHECK_INT(named, ==, 0);
+	let_go();
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_INT(named, ==, 12);
 	CHECK_INT(server.most, ==, 8);
 }
 
