@@ -10,25 +10,9 @@
 #include <anyc/base.h>
 #include <anyc/net.h>
 #include <anyc/stream.h>
+#include <anyc/tls_context.h>
 
 ANYC_BEGIN_DECLS
-
-struct anyc_tls_context;
-
-/*
- * A client's context: trusts the certificates in ca_file (PEM), or those of the system if NULL.
- * Made outside tasks or inside; reads files, so it blocks for that long.  Counted; may be shared
- * between loops and threads.
- *   errors  ANYC_EINVAL, ANYC_ETLS with a sentence (OpenSSL's, or that nobody would be trusted),
- *           -ENOMEM
- */
-ANYC_API ANYC_MUST_CHECK int anyc_tls_client_context(struct anyc_tls_context **out,
-						     const char *ca_file);
-/* A server's: its certificate chain and key, both PEM files; the key has no passphrase. */
-ANYC_API ANYC_MUST_CHECK int anyc_tls_server_context(struct anyc_tls_context **out,
-						     const char *chain_file, const char *key_file);
-ANYC_API struct anyc_tls_context *anyc_tls_context_ref(struct anyc_tls_context *ctx);
-ANYC_API void anyc_tls_context_unref(struct anyc_tls_context *ctx); /* NULL-safe */
 
 struct anyc_tls_options {
 	struct anyc_tls_context *context; /* NULL, client: trusts the system's certificates */
@@ -128,10 +112,51 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_tls_listener(struct anyc_listener **out,
  */
 ANYC_API ANYC_MUST_CHECK int anyc_tls_handshake(struct anyc_stream *s);
 
-/* Attributes, beside the transport's own; the first two once the handshake is done. */
+/* ------------------------------------------------------------------- what a stream knows */
+
+/*
+ * Attributes, beside the transport's own; all but server_side once the handshake is done.  Of a
+ * peer that has shown no certificate peer_ are ANYC_ENOATTR; what they point to is the stream's.
+ */
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_version;     /* char[16]: TLSv1.3 */
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_cipher;      /* char[64] */
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_server_side; /* bool */
+ANYC_API extern const struct anyc_attribute anyc_tls_attribute_alpn; /* char[256], "": none */
+/* char[256]: the name that the client asks for, "": none. */
+ANYC_API extern const struct anyc_attribute anyc_tls_attribute_server_name;
+ANYC_API extern const struct anyc_attribute anyc_tls_attribute_resumed; /* bool */
+
+struct anyc_tls_bytes {
+	const void *data;
+	size_t size;
+};
+/* struct anyc_tls_bytes: its DER. */
+ANYC_API extern const struct anyc_attribute anyc_tls_attribute_peer_certificate;
+/* const char *: as in RFC 2253, "CN=a.test,O=A". */
+ANYC_API extern const struct anyc_attribute anyc_tls_attribute_peer_subject;
+/*
+ * const char *const *: what it is a certificate for, each "DNS:a.test", "IP:::1", "email:..." or
+ * "URI:...", NULL at the end; bytes that are no visible ASCII, and backslashes, are as \x5c.
+ */
+ANYC_API extern const struct anyc_attribute anyc_tls_attribute_peer_names;
+
+/*
+ * Derives size bytes that only the two ends of this connection know (RFC 5705, RFC 8446 7.5).
+ * context may be NULL, which is not the same as an empty one in TLS 1.2.  No checkpoint.
+ *   errors  ANYC_EINVAL (no TLS stream, no label), ANYC_ENOATTR (the handshake is still to be
+ *           done), ANYC_ENOTSUP (TLS 1.2 without the extended master secret), ANYC_ETLS
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_tls_export(struct anyc_stream *s, void *out, size_t size,
+					     const char *label, const void *context,
+					     size_t context_size);
+/*
+ * The channel binding of a type, as SASL's mechanisms want it: "tls-exporter" (RFC 9266), or
+ * "tls-server-end-point" (RFC 5929).  The number of bytes, at most 64.  No checkpoint.
+ *   errors  as anyc_tls_export(), ANYC_EINVAL (too little room), ANYC_ENOTSUP (another type; a
+ *           certificate that is signed without a hash)
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_tls_channel_binding(struct anyc_stream *s, const char *type,
+						      void *out, size_t size);
 
 ANYC_END_DECLS
 #endif

@@ -152,3 +152,9 @@ BIO *anyc__tls_bio_new(struct anyc__tls_stream *t)
 	BIO_set_init(bio, 1);
 	return bio;
 }
+
+/* By the BIO: OpenSSL's own place for such a pointer is left to who uses anyc/tls_openssl.h. */
+struct anyc__tls_stream *anyc__tls_of(const SSL *ssl)
+{
+	return BIO_get_data(SSL_get_rbio(ssl));
+}

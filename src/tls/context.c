@@ -1,220 +1,204 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contexts: what OpenSSL is told before any connection.  OpenSSL's own defaults verify nothing
- * and have no floor, so each setting here is needed; the tests' truth table holds them in place.
+ * Contexts: a counted place that holds settings, and the check of the options they are made of.
+ *
+ * Rules
+ *  - Settings never change once they are made.  A reload makes new ones and puts them in place;
+ *    who has begun with the old has a reference to them.
+ *  - The mutex covers the pointer alone: nothing is read or verified under it.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* secure_getenv */
-#endif
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/err.h>
-#include <openssl/x509.h>
-
 #include "tls.h"
 
-/* -------------------------------------------------------------------------------- making */
+/* -------------------------------------------------------------------------------- options */
 
-/* A key file with a passphrase is an error: OpenSSL's default would ask on the terminal. */
-static int no_passphrase(char *buf, int size, int writing, void *arg)
+static bool is_empty(const char *text)
 {
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return -1;
+	return text != NULL && *text == '\0';
 }
 
-/* What clients and servers share. */
-static int set_defaults(SSL_CTX *ssl)
+static int check_texts(const struct anyc_tls_context_options *o)
 {
-	long floor = SSL_CTX_get_min_proto_version(ssl);
-
-	/* openssl.cnf may have a higher floor, which stays. */
-	if ((floor == 0 || floor < TLS1_2_VERSION) &&
-	    SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) != 1)
-		return anyc_fail(ANYC_ETLS, 0, "TLS context: %s", anyc__tls_reason());
-	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	/* With it a cut connection looks like a finished one. */
-	SSL_CTX_clear_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
-				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-				      SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
-	return 0;
-}
-
-static void set_verification(SSL_CTX *ssl)
-{
-#ifndef PLANT_VERIFY_OFF
-	SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, NULL);
-#endif
-	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-}
-
-static int make_context(struct anyc_tls_context **out, bool server)
-{
-	struct anyc_tls_context *ctx = calloc(1, sizeof *ctx);
-	int rc;
-
-	if (ctx == NULL)
-		return -ENOMEM;
-	atomic_init(&ctx->references, 1);
-	ctx->server = server;
-	ERR_clear_error();
-	ctx->ssl = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
-	if (ctx->ssl == NULL)
-		rc = anyc_fail(ANYC_ETLS, 0, "TLS context: %s", anyc__tls_reason());
-	else
-		rc = set_defaults(ctx->ssl);
-	if (rc != 0) {
-		anyc_tls_context_unref(ctx);
-		return rc;
-	}
-	*out = ctx;
-	return 0;
-}
-
-/* ---------------------------------------------------------------- the system's certificates */
-
-/* "0123abcd.0": what OpenSSL looks for in a directory. */
-static bool is_hashed_name(const char *name)
-{
+	const struct {
+		const char *name, *text;
+	} texts[] = {
+		{ "ca_file", o->ca_file },       { "ca_dir", o->ca_dir },
+		{ "ca_pem", o->ca_pem },         { "chain_file", o->chain_file },
+		{ "key_file", o->key_file },     { "chain_pem", o->chain_pem },
+		{ "key_pem", o->key_pem },       { "ciphers", o->ciphers },
+		{ "ciphersuites", o->ciphersuites }, { "keylog_file", o->keylog_file },
+	};
 	size_t i;
 
-	for (i = 0; i < 8; i++)
-		if (!isxdigit((unsigned char)name[i]))
-			return false;
-	return name[8] == '.' && isdigit((unsigned char)name[9]);
-}
-
-static bool directory_has_certificates(const char *path)
-{
-	const struct dirent *entry;
-	bool found = false;
-	DIR *dir = opendir(path);
-
-	if (dir == NULL)
-		return false;
-	while (!found && (entry = readdir(dir)) != NULL)
-		found = is_hashed_name(entry->d_name);
-	closedir(dir);
-	return found;
-}
-
-/* The list of directories that OpenSSL goes by, as it goes by it. */
-static const char *default_directories(void)
-{
-	const char *list = secure_getenv(X509_get_default_cert_dir_env());
-
-	return list != NULL ? list : X509_get_default_cert_dir();
-}
-
-/* OpenSSL takes an empty default as success, and then trusts nobody with a misleading error. */
-static bool trusts_anyone(SSL_CTX *ssl)
-{
-	STACK_OF(X509_OBJECT) *loaded = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ssl));
-	char *list, *path, *rest;
-	bool found = sk_X509_OBJECT_num(loaded) > 0;
-
-	if (found)
-		return true;
-	list = strdup(default_directories());
-	if (list == NULL)
-		return false;
-	for (path = strtok_r(list, ":", &rest); path != NULL && !found;
-	     path = strtok_r(NULL, ":", &rest))
-		found = directory_has_certificates(path);
-	free(list);
-	return found;
-}
-
-static int load_trust(SSL_CTX *ssl, const char *ca_file)
-{
-	ERR_clear_error();
-	if (ca_file != NULL) {
-		if (SSL_CTX_load_verify_locations(ssl, ca_file, NULL) == 1)
-			return 0;
-		return anyc_fail(ANYC_ETLS, 0, "certificates in %s: %s", ca_file,
-				 anyc__tls_reason());
-	}
-	if (SSL_CTX_set_default_verify_paths(ssl) != 1)
-		return anyc_fail(ANYC_ETLS, 0, "the system's certificates: %s", anyc__tls_reason());
-	ERR_clear_error();
-	if (!trusts_anyone(ssl))
-		return anyc_fail(ANYC_ETLS, 0,
-				 "no trusted certificates in %s: install ca-certificates or name a "
-				 "ca_file", default_directories());
+	for (i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (is_empty(texts[i].text))
+			return anyc_fail(ANYC_EINVAL, 0, "%s is empty: NULL means none",
+					 texts[i].name);
 	return 0;
 }
 
-/* -------------------------------------------------------------------------------- public */
-
-int anyc_tls_client_context(struct anyc_tls_context **out, const char *ca_file)
+static int check_identity(const struct anyc_tls_context_options *o)
 {
-	struct anyc_tls_context *ctx;
+	int chains = (o->chain_file != NULL) + (o->chain_pem != NULL);
+	int keys = (o->key_file != NULL) + (o->key_pem != NULL);
+
+	if (chains > 1 || keys > 1)
+		return anyc_fail(ANYC_EINVAL, 0,
+				 "a chain and a key come from a file or from memory, not both");
+	if (o->server && (chains == 0 || keys == 0))
+		return anyc_fail(ANYC_EINVAL, 0, "a server's context needs a chain and a key");
+	if (chains != keys)
+		return anyc_fail(ANYC_EINVAL, 0, "a certificate chain and its key go together");
+	return 0;
+}
+
+static int check_side(const struct anyc_tls_context_options *o)
+{
+	bool ca = o->ca_file != NULL || o->ca_dir != NULL || o->ca_pem != NULL;
+	bool asks = o->verify_client != ANYC_TLS_VERIFY_CLIENT_NONE;
+
+	if (!o->server && (asks || o->choose != NULL || o->no_resumption))
+		return anyc_fail(ANYC_EINVAL, 0,
+				 "verify_client, choose and no_resumption are a server's");
+	if (o->server && (o->sessions != 0 || o->ca_system))
+		return anyc_fail(ANYC_EINVAL, 0, "sessions and ca_system are a client's");
+	if (o->server && asks != ca)
+		return anyc_fail(ANYC_EINVAL, 0,
+				 "a server that verifies clients needs both verify_client and whom "
+				 "to trust (ca_file, ca_dir or ca_pem)");
+	return 0;
+}
+
+static int check_options(const struct anyc_tls_context_options *o)
+{
+	int version = (int)o->min_version, verify = (int)o->verify_client;
+	int rc = check_texts(o);
+
+	if (rc == 0)
+		rc = check_side(o);
+	if (rc == 0)
+		rc = check_identity(o);
+	if (rc == 0 && version != 0 && version != ANYC_TLS_1_2 && version != ANYC_TLS_1_3)
+		rc = anyc_fail(ANYC_EINVAL, 0, "min_version is ANYC_TLS_1_2 or ANYC_TLS_1_3");
+	if (rc == 0 && (verify < 0 || verify > ANYC_TLS_VERIFY_CLIENT_REQUIRED))
+		rc = anyc_fail(ANYC_EINVAL, 0, "verify_client is none of its values");
+	if (rc == 0 && o->sessions > SIZE_MAX / 64)
+		rc = anyc_fail(ANYC_EINVAL, 0, "sessions is out of range");
+	return rc;
+}
+
+/* Options may be older or newer than ours. */
+static int settings_of(struct anyc__tls_settings **out,
+		       const struct anyc_tls_context_options *options, size_t size, bool *server)
+{
+	struct anyc_tls_context_options o;
 	int rc;
 
 	*out = NULL;
-	if (ca_file != NULL && *ca_file == '\0')
-		return anyc_fail(ANYC_EINVAL, 0, "ca_file is empty: NULL means the system's");
-	rc = make_context(&ctx, false);
+	if (options == NULL)
+		return anyc_fail(ANYC_EINVAL, 0, "a TLS context is made of options");
+	memset(&o, 0, sizeof o);
+	memcpy(&o, options, size < sizeof o ? size : sizeof o);
+	*server = o.server;
+	rc = check_options(&o);
+	return rc == 0 ? anyc__tls_settings_new(out, &o) : rc;
+}
+
+/* -------------------------------------------------------------------------------- contexts */
+
+int anyc_tls_context_new_sized(struct anyc_tls_context **out,
+			       const struct anyc_tls_context_options *options, size_t size)
+{
+	struct anyc__tls_settings *settings;
+	struct anyc_tls_context *ctx;
+	bool server;
+	int rc;
+
+	*out = NULL;
+	rc = settings_of(&settings, options, size, &server);
 	if (rc != 0)
 		return rc;
-	set_verification(ctx->ssl);
-	rc = load_trust(ctx->ssl, ca_file);
-	if (rc != 0) {
-		anyc_tls_context_unref(ctx);
-		return rc;
+	ctx = calloc(1, sizeof *ctx);
+	if (ctx == NULL) {
+		anyc__tls_settings_unref(settings);
+		return -ENOMEM;
 	}
+	atomic_init(&ctx->references, 1);
+	pthread_mutex_init(&ctx->mutex, NULL);
+	ctx->server = server;
+	ctx->settings = settings;
 	*out = ctx;
 	return 0;
 }
 
-static int load_identity(SSL_CTX *ssl, const char *chain_file, const char *key_file)
+int anyc_tls_context_reload_sized(struct anyc_tls_context *ctx,
+				  const struct anyc_tls_context_options *options, size_t size)
 {
-	ERR_clear_error();
-	if (SSL_CTX_use_certificate_chain_file(ssl, chain_file) != 1)
-		return anyc_fail(ANYC_ETLS, 0, "certificate chain in %s: %s", chain_file,
-				 anyc__tls_reason());
-	if (SSL_CTX_use_PrivateKey_file(ssl, key_file, SSL_FILETYPE_PEM) != 1)
-		return anyc_fail(ANYC_ETLS, 0, "private key in %s: %s", key_file,
-				 anyc__tls_reason());
-	if (SSL_CTX_check_private_key(ssl) != 1)
-		return anyc_fail(ANYC_ETLS, 0, "key in %s: %s", key_file, anyc__tls_reason());
+	struct anyc__tls_settings *settings, *old;
+	bool server;
+	int rc;
+
+	if (ctx == NULL)
+		return anyc_fail(ANYC_EINVAL, 0, "no TLS context to reload");
+	rc = settings_of(&settings, options, size, &server);
+	if (rc != 0)
+		return rc;
+	if (server != ctx->server) {
+		anyc__tls_settings_unref(settings);
+		return anyc_fail(ANYC_EINVAL, 0, "a %s's TLS context cannot become a %s's",
+				 ctx->server ? "server" : "client", server ? "server" : "client");
+	}
+	pthread_mutex_lock(&ctx->mutex);
+	old = ctx->settings;
+	ctx->settings = settings;
+	pthread_mutex_unlock(&ctx->mutex);
+	anyc__tls_settings_unref(old);
 	return 0;
+}
+
+struct anyc__tls_settings *anyc__tls_context_settings(struct anyc_tls_context *ctx)
+{
+	struct anyc__tls_settings *settings;
+
+	pthread_mutex_lock(&ctx->mutex);
+	settings = ctx->settings;
+	atomic_fetch_add_explicit(&settings->references, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&ctx->mutex);
+	return settings;
+}
+
+struct ssl_ctx_st *anyc_tls_context_openssl(struct anyc_tls_context *ctx)
+{
+	struct ssl_ctx_st *ssl;
+
+	pthread_mutex_lock(&ctx->mutex);
+	ssl = ctx->settings->ssl;
+	pthread_mutex_unlock(&ctx->mutex);
+	return ssl;
+}
+
+int anyc_tls_client_context(struct anyc_tls_context **out, const char *ca_file)
+{
+	struct anyc_tls_context_options o = { .ca_file = ca_file };
+
+	return anyc_tls_context_new(out, &o);
 }
 
 int anyc_tls_server_context(struct anyc_tls_context **out, const char *chain_file,
 			    const char *key_file)
 {
-	static const unsigned char session_context[] = "anyc";
-	struct anyc_tls_context *ctx;
-	int rc;
+	struct anyc_tls_context_options o = {
+		.server = true,
+		.chain_file = chain_file,
+		.key_file = key_file,
+	};
 
-	*out = NULL;
-	if (chain_file == NULL || key_file == NULL)
-		return anyc_fail(ANYC_EINVAL, 0, "a server's context needs a chain and a key file");
-	rc = make_context(&ctx, true);
-	if (rc != 0)
-		return rc;
-	rc = load_identity(ctx->ssl, chain_file, key_file);
-	/* Without one, resumption fails as soon as certificates of clients are asked for. */
-	if (rc == 0 && SSL_CTX_set_session_id_context(ctx->ssl, session_context,
-						      sizeof session_context - 1) != 1)
-		rc = anyc_fail(ANYC_ETLS, 0, "TLS context: %s", anyc__tls_reason());
-	if (rc != 0) {
-		anyc_tls_context_unref(ctx);
-		return rc;
-	}
-	*out = ctx;
-	return 0;
+	return anyc_tls_context_new(out, &o);
 }
 
 struct anyc_tls_context *anyc_tls_context_ref(struct anyc_tls_context *ctx)
@@ -228,7 +212,8 @@ void anyc_tls_context_unref(struct anyc_tls_context *ctx)
 	if (ctx == NULL ||
 	    atomic_fetch_sub_explicit(&ctx->references, 1, memory_order_acq_rel) != 1)
 		return;
-	SSL_CTX_free(ctx->ssl);
+	anyc__tls_settings_unref(ctx->settings);
+	pthread_mutex_destroy(&ctx->mutex);
 	free(ctx);
 }
 

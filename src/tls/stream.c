@@ -64,24 +64,36 @@ const char *anyc__tls_reason(void)
 	return reason_of(take_error());
 }
 
+/* What the peer has done about certificates, if that is why: then OpenSSL's word says less. */
+static const char *reason_of_distrust(const struct anyc__tls_stream *t, unsigned long error)
+{
+	if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+		return NULL;
+	if (ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
+		return "it has shown none";
+	if (ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		return X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
+	return NULL;
+}
+
 /* The queue of errors is still this call's. */
 static void break_by_openssl(struct anyc__tls_stream *t)
 {
 	unsigned long error = take_error();
-	bool distrust = ERR_GET_LIB(error) == ERR_LIB_SSL &&
-			ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+	const char *distrust = reason_of_distrust(t, error), *peer = anyc__tls_peer(t);
 	/* OpenSSL says nothing when it was our BIO that had no memory. */
 	bool memory = error == 0 || ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
-	const char *reason = memory ? "no memory" : reason_of(error), *peer = anyc__tls_peer(t);
+	const char *reason = memory ? "no memory" : reason_of(error);
 
-	if (distrust)
-		reason = X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
 	if (t->ready)
 		anyc__tls_break(t, ANYC_EBROKEN, memory ? ENOMEM : 0, "TLS with %s: %s", peer,
-				reason);
-	else if (distrust)
+				distrust != NULL ? distrust : reason);
+	else if (t->refusal != 0)
+		anyc__tls_break(t, t->refusal, 0, "TLS handshake with %s: %s", peer,
+				t->refusal_text);
+	else if (distrust != NULL)
 		anyc__tls_break(t, ANYC_EVERIFY, 0, "the certificate of %s is not trusted: %s",
-				peer, reason);
+				peer, distrust);
 	else
 		anyc__tls_break(t, memory ? -ENOMEM : ANYC_ETLS, 0, "TLS handshake with %s: %s",
 				peer, reason);
@@ -496,6 +508,9 @@ static int tls_close(struct anyc_stream *s, unsigned flags)
 void anyc__tls_destroy(struct anyc__tls_stream *t)
 {
 	SSL_free(t->ssl);
+	anyc__tls_settings_unref(t->settings);
+	anyc__tls_facts_free(t->facts);
+	free(t->asked);
 	anyc__tls_buffer_free(&t->input);
 	anyc__tls_buffer_free(&t->made);
 	anyc__tls_buffer_free(&t->sending);
@@ -527,37 +542,6 @@ int anyc__tls_leave(struct anyc__tls_stream *t, unsigned flags, bool waited, int
 	return rc;
 }
 
-/* ----------------------------------------------------------------------------- attributes */
-
-const struct anyc_attribute anyc_tls_attribute_version = { "tls version", 16 };
-const struct anyc_attribute anyc_tls_attribute_cipher = { "tls cipher", 64 };
-const struct anyc_attribute anyc_tls_attribute_server_side = { "tls server side", sizeof(bool) };
-
-static int tls_attribute(struct anyc_stream *s, const struct anyc_attribute *attribute, void *out)
-{
-	struct anyc__tls_stream *t = (struct anyc__tls_stream *)s;
-	const char *text;
-
-	if (attribute == &anyc_tls_attribute_server_side) {
-		memcpy(out, &t->server, sizeof t->server);
-		return 0;
-	}
-	if (attribute == &anyc_tls_attribute_version)
-		text = SSL_get_version(t->ssl);
-	else if (attribute == &anyc_tls_attribute_cipher)
-		text = SSL_get_cipher_name(t->ssl);
-	else if (t->transport == NULL)
-		return ANYC_ECLOSED;
-	else
-		return anyc_stream_attribute(t->transport, attribute, out, attribute->size);
-	if (!t->ready)
-		return anyc_fail(ANYC_ENOATTR, 0, "%s: the handshake is still to be done",
-				 attribute->name);
-	memset(out, 0, attribute->size);
-	snprintf(out, attribute->size, "%s", text);
-	return 0;
-}
-
 const struct anyc_stream_ops anyc__tls_ops = {
 	.size = sizeof(struct anyc_stream_ops),
 	.name = "tls",
@@ -565,5 +549,5 @@ const struct anyc_stream_ops anyc__tls_ops = {
 	.send_some = tls_send_some,
 	.close = tls_close,
 	.free = tls_free,
-	.attribute = tls_attribute,
+	.attribute = anyc__tls_attribute,
 };

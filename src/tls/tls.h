@@ -4,13 +4,15 @@
  *
  * bio.c moves bytes between OpenSSL and the buffers and never waits; transport.c moves them
  * between the buffers and the transport and is where a stream waits; stream.c drives OpenSSL;
- * wrap.c begins and ends streams; context.c and listener.c are what their names say.
+ * wrap.c begins and ends streams; facts.c answers questions.  A context (context.c) holds settings
+ * (settings.c, trust.c), for which OpenSSL calls callbacks.c; sessions.c keeps a client's sessions.
  *
  * libanyc gives other libraries no allocator, so blocks of ours are malloc's; OpenSSL keeps its.
  */
 #ifndef ANYC_TLS_TLS_H
 #define ANYC_TLS_TLS_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include <openssl/ssl.h>
@@ -18,8 +20,11 @@
 #include <anyc/error.h>
 #include <anyc/sync.h>
 #include <anyc/tls.h>
+#include <anyc/tls_openssl.h>
 
 /* ------------------------------------------------------------------------------- buffers */
+
+struct anyc__tls_facts;
 
 struct anyc__tls_buffer {
 	unsigned char *data;
@@ -51,6 +56,7 @@ struct anyc__tls_stream {
 	struct anyc_stream head;
 	struct anyc_stream *transport; /* NULL once closed or given back */
 	SSL *ssl;
+	struct anyc__tls_settings *settings;
 	/* Ciphertext: received; made by OpenSSL; on its way to the transport. */
 	struct anyc__tls_buffer input, made, sending;
 	size_t input_size;           /* what the next wait should have room for */
@@ -61,15 +67,22 @@ struct anyc__tls_stream {
 	int64_t handshake_timeout, handshake_deadline;
 	pid_t pid;       /* a forked child says no goodbye on its parent's connection */
 	unsigned inside; /* calls under way, also those the generic layer does not count */
-	bool server, ragged_eof;
+	bool server, ragged_eof, insecure;
 	bool ready;       /* the handshake is done */
 	bool peer_closed; /* the clean end */
 	bool closed, freed;
-	char host[]; /* of a client, as checked: for sentences */
+	/* Of a server: why a callback of ours has ended the handshake, 0 and NULL if none has. */
+	int refusal;
+	const char *refusal_text;
+	char *asked;                   /* of a server: the name it was asked for, or NULL */
+	struct anyc__tls_facts *facts; /* NULL until one is asked for */
+	const char *key;               /* of a client: host and port, whom sessions are with */
+	char host[];                   /* of a client, as checked: for sentences */
 };
 
-/* bio.c: the BIO of both directions, or NULL. */
+/* bio.c: the BIO of both directions, or NULL; and back. */
 BIO *anyc__tls_bio_new(struct anyc__tls_stream *t);
+struct anyc__tls_stream *anyc__tls_of(const SSL *ssl);
 
 /* ----------------------------------------------------------------------- transport.c */
 
@@ -123,14 +136,57 @@ void anyc__tls_destroy(struct anyc__tls_stream *t);
 
 /* --------------------------------------------------------------------- contexts, wrapping */
 
-struct anyc_tls_context {
+/* What a context holds, in one piece: a reload puts another in its place. */
+struct anyc__tls_settings {
 	SSL_CTX *ssl;
+	_Atomic unsigned references; /* the context's, and one of each stream */
+	struct anyc__tls_sessions *sessions; /* NULL: none are kept */
+	unsigned char *protocols;            /* as ALPN has them on the wire, or NULL */
+	size_t protocols_size;
+	anyc_tls_choose_fn *choose;
+	void *choose_arg;
+	anyc_tls_keylog_fn *keylog;
+	void *keylog_arg;
+	int keylog_fd; /* -1: none */
+};
+
+struct anyc_tls_context {
 	_Atomic unsigned references;
 	bool server;
+	pthread_mutex_t mutex; /* of the pointer */
+	struct anyc__tls_settings *settings;
 };
 
 /* context.c: the process's default client context, with a reference for the caller. */
 int anyc__tls_default_context(struct anyc_tls_context **out);
+/* What the context holds now, with a reference. */
+struct anyc__tls_settings *anyc__tls_context_settings(struct anyc_tls_context *ctx);
+
+/* settings.c: what the options say, which were checked. */
+int anyc__tls_settings_new(struct anyc__tls_settings **out,
+			   const struct anyc_tls_context_options *options);
+void anyc__tls_settings_unref(struct anyc__tls_settings *settings); /* NULL-safe */
+/* Asks nobody for a passphrase: OpenSSL's default would, on the terminal. */
+int anyc__tls_no_passphrase(char *buf, int size, int writing, void *arg);
+
+/* trust.c */
+int anyc__tls_load_trust(SSL_CTX *ssl, const struct anyc_tls_context_options *options);
+
+/* sessions.c: sessions of a client, by whom they are with; of any thread. */
+struct anyc__tls_sessions *anyc__tls_sessions_new(size_t capacity);
+void anyc__tls_sessions_free(struct anyc__tls_sessions *sessions); /* NULL-safe */
+/* Keeps a session, whose reference it takes over if it says true. */
+bool anyc__tls_sessions_put(struct anyc__tls_sessions *sessions, const char *key,
+			    SSL_SESSION *session);
+/* One to resume, with a reference; or NULL. */
+SSL_SESSION *anyc__tls_sessions_take(struct anyc__tls_sessions *sessions, const char *key);
+
+/* callbacks.c: has OpenSSL call us where the settings ask for it. */
+void anyc__tls_set_callbacks(const struct anyc__tls_settings *settings, bool server);
+
+/* facts.c */
+int anyc__tls_attribute(struct anyc_stream *s, const struct anyc_attribute *attribute, void *out);
+void anyc__tls_facts_free(struct anyc__tls_facts *facts); /* NULL-safe */
 
 /* wrap.c */
 /* Copies options that may be older or newer than ours, and checks them. */
@@ -138,6 +194,8 @@ int anyc__tls_options_copy(struct anyc_tls_options *out, const struct anyc_tls_o
 			   size_t size);
 /* A stream over the transport, before its handshake; after a failure the transport is untouched. */
 int anyc__tls_create(struct anyc__tls_stream **out, struct anyc_stream *transport,
-		     const char *host, const struct anyc_tls_options *options);
+		     const char *host, const char *port, const struct anyc_tls_options *options);
+/* The stream as ours, or NULL. */
+struct anyc__tls_stream *anyc__tls_cast(struct anyc_stream *s);
 
 #endif

@@ -10,6 +10,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,14 +111,30 @@ static int expect_name(SSL *ssl, const struct name *name, const struct anyc_tls_
 
 /* -------------------------------------------------------------------------------- streams */
 
+/* A client may have spoken with this peer before; without a verification it may not say so. */
+static void offer_session(struct anyc__tls_stream *t)
+{
+	SSL_SESSION *session = NULL;
+
+	if (t->settings->sessions != NULL && !t->insecure)
+		session = anyc__tls_sessions_take(t->settings->sessions, t->key);
+	if (session == NULL)
+		return;
+	/* What OpenSSL does not take is not resumed, and no more. */
+	SSL_set_session(t->ssl, session);
+	ERR_clear_error();
+	SSL_SESSION_free(session);
+}
+
 /* The side, the name, the BIO.  A failure leaves t to be destroyed. */
 static int set_up(struct anyc__tls_stream *t, const struct name *name,
-		  struct anyc_tls_context *context, const struct anyc_tls_options *options)
+		  const struct anyc_tls_options *options)
 {
 	BIO *bio;
+	int rc;
 
 	ERR_clear_error();
-	t->ssl = SSL_new(context->ssl);
+	t->ssl = SSL_new(t->settings->ssl);
 	if (t->ssl == NULL)
 		return anyc_fail(-ENOMEM, 0, "TLS: %s", anyc__tls_reason());
 	bio = anyc__tls_bio_new(t);
@@ -129,27 +146,34 @@ static int set_up(struct anyc__tls_stream *t, const struct name *name,
 		return 0;
 	}
 	SSL_set_connect_state(t->ssl);
-	return expect_name(t->ssl, name, options);
+	rc = expect_name(t->ssl, name, options);
+	if (rc == 0)
+		offer_session(t);
+	return rc;
 }
 
-/* Where SSL and name are known: the rest of the stream. */
+/* Where the name is known: the rest of the stream. */
 static int make_stream(struct anyc__tls_stream **out, struct anyc_stream *transport,
-		       const struct name *name, struct anyc_tls_context *context,
-		       const struct anyc_tls_options *options)
+		       const struct name *name, const char *port,
+		       struct anyc_tls_context *context, const struct anyc_tls_options *options)
 {
-	size_t length = strlen(name->text);
-	struct anyc__tls_stream *t = calloc(1, sizeof *t + length + 1);
+	size_t length = strlen(name->text), key = length + 1 + strlen(port);
+	struct anyc__tls_stream *t = calloc(1, sizeof *t + length + 1 + key + 1);
 	int rc;
 
 	if (t == NULL)
 		return -ENOMEM;
 	memcpy(t->host, name->text, length);
+	t->key = t->host + length + 1;
+	snprintf(t->host + length + 1, key + 1, "%s:%s", name->text, port);
 	t->pid = getpid();
 	t->input_size = ANYC__TLS_INPUT_SMALL;
 	t->server = options->server;
 	t->ragged_eof = options->ragged_eof;
+	t->insecure = options->insecure_no_verification;
 	t->handshake_timeout = options->handshake_timeout;
-	rc = set_up(t, name, context, options);
+	t->settings = anyc__tls_context_settings(context);
+	rc = set_up(t, name, options);
 	if (rc != 0) {
 		anyc__tls_destroy(t);
 		return rc;
@@ -162,7 +186,7 @@ static int make_stream(struct anyc__tls_stream **out, struct anyc_stream *transp
 }
 
 int anyc__tls_create(struct anyc__tls_stream **out, struct anyc_stream *transport,
-		     const char *host, const struct anyc_tls_options *options)
+		     const char *host, const char *port, const struct anyc_tls_options *options)
 {
 	struct anyc_tls_context *context = options->context;
 	struct name name = { "", false };
@@ -178,7 +202,7 @@ int anyc__tls_create(struct anyc__tls_stream **out, struct anyc_stream *transpor
 		anyc_tls_context_ref(context);
 	if (rc != 0)
 		return rc;
-	rc = make_stream(out, transport, &name, context, options);
+	rc = make_stream(out, transport, &name, port, context, options);
 	anyc_tls_context_unref(context);
 	return rc;
 }
@@ -193,19 +217,13 @@ static int handshake_now(struct anyc__tls_stream *t)
 	return anyc__tls_leave(t, 0, waited, rc);
 }
 
-int anyc_tls_wrap_sized(struct anyc_stream **out, struct anyc_stream *transport, const char *host,
-			const struct anyc_tls_options *options, size_t size)
+/* The port is "" where only the stream is known. */
+static int wrap(struct anyc_stream **out, struct anyc_stream *transport, const char *host,
+		const char *port, const struct anyc_tls_options *options)
 {
 	struct anyc__tls_stream *t;
-	struct anyc_tls_options o;
-	int rc;
+	int rc = anyc__tls_create(&t, transport, host, port, options);
 
-	*out = NULL;
-	if (transport == NULL)
-		return anyc_fail(ANYC_EINVAL, 0, "no stream to wrap");
-	rc = anyc__tls_options_copy(&o, options, size);
-	if (rc == 0)
-		rc = anyc__tls_create(&t, transport, host, &o);
 	if (rc != 0)
 		return rc;
 	rc = handshake_now(t);
@@ -216,6 +234,19 @@ int anyc_tls_wrap_sized(struct anyc_stream **out, struct anyc_stream *transport,
 	}
 	*out = &t->head;
 	return 0;
+}
+
+int anyc_tls_wrap_sized(struct anyc_stream **out, struct anyc_stream *transport, const char *host,
+			const struct anyc_tls_options *options, size_t size)
+{
+	struct anyc_tls_options o;
+	int rc;
+
+	*out = NULL;
+	if (transport == NULL)
+		return anyc_fail(ANYC_EINVAL, 0, "no stream to wrap");
+	rc = anyc__tls_options_copy(&o, options, size);
+	return rc == 0 ? wrap(out, transport, host, "", &o) : rc;
 }
 
 int anyc_tls_connect_sized(struct anyc_stream **out, const char *host, const char *port,
@@ -239,7 +270,7 @@ int anyc_tls_connect_sized(struct anyc_stream **out, const char *host, const cha
 		rc = anyc_tcp_connect_sized(&tcp, host, port, o.tcp, o.tcp_size);
 	if (rc != 0)
 		return rc;
-	rc = anyc_tls_wrap(out, tcp, host, &o);
+	rc = wrap(out, tcp, host, port, &o);
 	if (rc != 0)
 		anyc_stream_free(tcp);
 	return rc;
@@ -247,14 +278,14 @@ int anyc_tls_connect_sized(struct anyc_stream **out, const char *host, const cha
 
 /* ---------------------------------------------------------------- calls on a TLS stream */
 
-static struct anyc__tls_stream *as_tls(struct anyc_stream *s)
+struct anyc__tls_stream *anyc__tls_cast(struct anyc_stream *s)
 {
 	return s != NULL && s->ops_ == &anyc__tls_ops ? (struct anyc__tls_stream *)s : NULL;
 }
 
 int anyc_tls_handshake(struct anyc_stream *s)
 {
-	struct anyc__tls_stream *t = as_tls(s);
+	struct anyc__tls_stream *t = anyc__tls_cast(s);
 
 	if (t == NULL)
 		return anyc_fail(ANYC_EINVAL, 0, "anyc_tls_handshake() needs a TLS stream");
@@ -297,7 +328,7 @@ static void hand_over(struct anyc__tls_stream *t, struct anyc_stream **transport
 int anyc_tls_unwrap(struct anyc_stream *s, struct anyc_stream **transport, void **rest,
 		    size_t *rest_size)
 {
-	struct anyc__tls_stream *t = as_tls(s);
+	struct anyc__tls_stream *t = anyc__tls_cast(s);
 	bool waited = false;
 	int rc;
 

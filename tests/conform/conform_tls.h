@@ -10,11 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include <anyc/tls.h>
-
-#include "tls/tls.h"
+#include <anyc/tls_openssl.h>
 
 struct fixture {
 	struct certs certs;
@@ -32,10 +33,36 @@ UNUSED static void fixture_make(struct fixture *f)
 	CHECK_OK(anyc_tls_server_context(&f->server, pem, pem));
 }
 
+/* OpenSSL's contexts. */
+#define SSL_OF_CLIENT(f) anyc_tls_context_openssl((f)->client)
+#define SSL_OF_SERVER(f) anyc_tls_context_openssl((f)->server)
+
 /* No peer of this server speaks anything newer. */
 UNUSED static void fixture_newest(struct fixture *f, int version)
 {
-	CHECK(SSL_CTX_set_max_proto_version(f->server->ssl, version) == 1);
+	CHECK(SSL_CTX_set_max_proto_version(SSL_OF_SERVER(f), version) == 1);
+}
+
+/* A context of options that are good; its reference is the caller's. */
+UNUSED static struct anyc_tls_context *context_of(const struct anyc_tls_context_options *o)
+{
+	struct anyc_tls_context *ctx;
+	int rc = anyc_tls_context_new(&ctx, o);
+
+	if (rc != 0)
+		FAIL("%s: %s", anyc_err_name(rc), anyc_error_detail(rc));
+	return ctx;
+}
+/* Others in place of the fixture's. */
+UNUSED static void fixture_client(struct fixture *f, const struct anyc_tls_context_options *o)
+{
+	anyc_tls_context_unref(f->client);
+	f->client = context_of(o);
+}
+UNUSED static void fixture_server(struct fixture *f, const struct anyc_tls_context_options *o)
+{
+	anyc_tls_context_unref(f->server);
+	f->server = context_of(o);
 }
 
 UNUSED static void fixture_end(struct fixture *f)
@@ -105,6 +132,38 @@ UNUSED static void link_free(struct link *l)
 	shake_free(&l->client);
 	shake_free(&l->server);
 }
+
+/* A fact of a stream that is a flag, or a text that is the caller's to have room for. */
+UNUSED static bool flag_of(struct anyc_stream *s, const struct anyc_attribute *attribute)
+{
+	bool flag;
+
+	CHECK_OK(anyc_stream_attribute(s, attribute, &flag, sizeof flag));
+	return flag;
+}
+UNUSED static void check_text_of(struct anyc_stream *s, const struct anyc_attribute *attribute,
+				 const char *expected)
+{
+	char text[256];
+
+	CHECK_OK(anyc_stream_attribute(s, attribute, text, attribute->size));
+	CHECK_STR(text, expected);
+}
+
+/* Both sides close, the client having read what the server sent last. */
+UNUSED static void link_close(struct link *l)
+{
+	char c;
+
+	CHECK_OK(anyc_stream_send(l->server.stream, "x", 1));
+	CHECK_RC(anyc_stream_receive(l->client.stream, &c, 1), 1);
+	CHECK_OK(anyc_stream_close(l->client.stream));
+	CHECK_RC(anyc_stream_receive(l->server.stream, &c, 1), 0);
+	CHECK_OK(anyc_stream_close(l->server.stream));
+	link_free(l);
+}
+
+UNUSED static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
 
 /* Sends back what it receives, up to the end. */
 UNUSED static int echo(void *arg)

@@ -7,8 +7,6 @@
 
 #define MISSING "ended without close_notify"
 
-static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
-
 /* A receive as a task. */
 struct receiver {
 	struct anyc_stream *stream;
@@ -561,7 +559,7 @@ ANYC_TEST(tls, b153_key_update_is_answered)
 	fixture_make(&f);
 	link_make(&l, &f, NULL);
 	for (i = 0; i < 4; i++) {
-		SSL *ssl = ((struct anyc__tls_stream *)l.server.stream)->ssl;
+		SSL *ssl = anyc_tls_stream_openssl(l.server.stream);
 
 		pair_clog(l.client.below, i % 2 == 1);
 		CHECK(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1);

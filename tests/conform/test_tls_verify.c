@@ -161,7 +161,7 @@ ANYC_TEST(tls, b148_server_name_is_sent_for_names_only)
 		l.client.host = cases[i].host;
 		link_shake(&l);
 		CHECK_OK(l.client.rc);
-		ssl = ((struct anyc__tls_stream *)l.server.stream)->ssl;
+		ssl = anyc_tls_stream_openssl(l.server.stream);
 		CHECK_STR(SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name), cases[i].sent);
 		link_free(&l);
 	}
@@ -183,14 +183,15 @@ ANYC_TEST(tls, c14_peer_with_tls_1_1_is_refused)
 	int floor;
 
 	fixture_make(&f);
-	speak_old(f.client->ssl);
-	speak_old(f.server->ssl);
+	speak_old(SSL_OF_CLIENT(&f));
+	speak_old(SSL_OF_SERVER(&f));
 	for (floor = 0; floor < 2; floor++) {
-		CHECK(SSL_CTX_set_min_proto_version(f.server->ssl, TLS1_1_VERSION) == 1);
-		CHECK(SSL_CTX_set_max_proto_version(f.server->ssl, TLS1_1_VERSION) == 1);
+		CHECK(SSL_CTX_set_min_proto_version(SSL_OF_SERVER(&f), TLS1_1_VERSION) == 1);
+		CHECK(SSL_CTX_set_max_proto_version(SSL_OF_SERVER(&f), TLS1_1_VERSION) == 1);
 		/* Without our floor the two would connect: the test can tell. */
 		if (floor == 1)
-			CHECK(SSL_CTX_set_min_proto_version(f.client->ssl, TLS1_1_VERSION) == 1);
+			CHECK(SSL_CTX_set_min_proto_version(SSL_OF_CLIENT(&f),
+							    TLS1_1_VERSION) == 1);
 		link_prepare(&l, &f, NULL);
 		link_shake(&l);
 		CHECK_RC(l.client.rc, floor == 0 ? ANYC_ETLS : 0);
@@ -207,14 +208,14 @@ ANYC_TEST(tls, c14_defaults_of_contexts)
 	uint64_t options;
 
 	fixture_make(&f);
-	options = SSL_CTX_get_options(f.client->ssl) & SSL_CTX_get_options(f.server->ssl);
+	options = SSL_CTX_get_options(SSL_OF_CLIENT(&f)) & SSL_CTX_get_options(SSL_OF_SERVER(&f));
 	CHECK(options & SSL_OP_NO_RENEGOTIATION);
-	CHECK(!((SSL_CTX_get_options(f.client->ssl) | SSL_CTX_get_options(f.server->ssl)) &
+	CHECK(!((SSL_CTX_get_options(SSL_OF_CLIENT(&f)) | SSL_CTX_get_options(SSL_OF_SERVER(&f))) &
 		SSL_OP_IGNORE_UNEXPECTED_EOF));
-	CHECK_INT(SSL_CTX_get_min_proto_version(f.client->ssl), >=, TLS1_2_VERSION);
-	CHECK_INT(SSL_CTX_get_min_proto_version(f.server->ssl), >=, TLS1_2_VERSION);
-	CHECK_INT(SSL_CTX_get_verify_mode(f.client->ssl), ==, SSL_VERIFY_PEER);
-	CHECK_INT(SSL_CTX_get_session_cache_mode(f.client->ssl), ==, SSL_SESS_CACHE_OFF);
+	CHECK_INT(SSL_CTX_get_min_proto_version(SSL_OF_CLIENT(&f)), >=, TLS1_2_VERSION);
+	CHECK_INT(SSL_CTX_get_min_proto_version(SSL_OF_SERVER(&f)), >=, TLS1_2_VERSION);
+	CHECK_INT(SSL_CTX_get_verify_mode(SSL_OF_CLIENT(&f)), ==, SSL_VERIFY_PEER);
+	CHECK_INT(SSL_CTX_get_session_cache_mode(SSL_OF_CLIENT(&f)), ==, SSL_SESS_CACHE_OFF);
 	fixture_end(&f);
 }
 

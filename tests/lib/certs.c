@@ -73,11 +73,13 @@ static X509 *make_certificate(const struct certs_spec *spec, EVP_PKEY *key, X509
 		add_extension(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign");
 	if (spec->names != NULL)
 		add_extension(cert, cert, NID_subject_alt_name, spec->names);
+	if (spec->usage != NULL)
+		add_extension(cert, issuer, NID_ext_key_usage, spec->usage);
 	MUST(X509_sign(cert, issuer_key != NULL ? issuer_key : key, EVP_sha256()) > 0);
 	return cert;
 }
 
-static void write_pem(const char *path, X509 *cert, EVP_PKEY *key, bool passphrase)
+static void write_pem(const char *path, X509 *cert, X509 *above, EVP_PKEY *key, bool passphrase)
 {
 	static const unsigned char secret[] = "secret";
 	const EVP_CIPHER *cipher = passphrase ? EVP_aes_128_cbc() : NULL;
@@ -86,6 +88,8 @@ static void write_pem(const char *path, X509 *cert, EVP_PKEY *key, bool passphra
 
 	MUST(file != NULL);
 	MUST(PEM_write_X509(file, cert) == 1);
+	if (above != NULL)
+		MUST(PEM_write_X509(file, above) == 1);
 	if (key != NULL)
 		MUST(PEM_write_PrivateKey(file, key, cipher, passphrase ? secret : NULL, length,
 					  NULL, NULL) == 1);
@@ -101,9 +105,22 @@ static void make_ca(struct certs *c, int which, const char *name, char *path, si
 	MUST(key != NULL);
 	cert = make_certificate(&spec, key, NULL, NULL, true);
 	snprintf(path, size, "%s/ca-%d.pem", c->directory, which);
-	write_pem(path, cert, NULL, false);
+	write_pem(path, cert, NULL, NULL, false);
 	c->ca_private[which][0] = cert;
 	c->ca_private[which][1] = key;
+}
+
+static void make_middle(struct certs *c)
+{
+	struct certs_spec spec = { .common_name = "in the middle", .from_days = -20,
+				   .to_days = 20 };
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+
+	MUST(key != NULL);
+	c->ca_private[CERTS_BY_MIDDLE][0] =
+		make_certificate(&spec, key, c->ca_private[CERTS_BY_CA][0],
+				 c->ca_private[CERTS_BY_CA][1], true);
+	c->ca_private[CERTS_BY_MIDDLE][1] = key;
 }
 
 void certs_make(struct certs *c)
@@ -117,6 +134,7 @@ void certs_make(struct certs *c)
 	MUST(mkdtemp(c->directory) != NULL);
 	make_ca(c, 0, "anyc test CA", c->ca, sizeof c->ca);
 	make_ca(c, 1, "another CA", c->other_ca, sizeof c->other_ca);
+	make_middle(c);
 }
 
 const char *certs_add(struct certs *c, const struct certs_spec *spec)
@@ -127,15 +145,27 @@ const char *certs_add(struct certs *c, const struct certs_spec *spec)
 
 	MUST(key != NULL);
 	if (spec->issuer != CERTS_BY_ITSELF) {
-		issuer = c->ca_private[spec->issuer == CERTS_BY_OTHER_CA][0];
-		issuer_key = c->ca_private[spec->issuer == CERTS_BY_OTHER_CA][1];
+		issuer = c->ca_private[spec->issuer][0];
+		issuer_key = c->ca_private[spec->issuer][1];
 	}
 	cert = make_certificate(spec, key, issuer, issuer_key, false);
 	snprintf(c->last, sizeof c->last, "%s/%u.pem", c->directory, c->files++);
-	write_pem(c->last, cert, key, spec->passphrase);
+	write_pem(c->last, cert, spec->issuer == CERTS_BY_MIDDLE ? issuer : NULL, key,
+		  spec->passphrase);
 	X509_free(cert);
 	EVP_PKEY_free(key);
 	return c->last;
+}
+
+char *certs_read(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char *text = calloc(1, 16384);
+
+	MUST(file != NULL && text != NULL);
+	MUST(fread(text, 1, 16383, file) > 0 && feof(file));
+	fclose(file);
+	return text;
 }
 
 void certs_remove(struct certs *c)
@@ -150,7 +180,7 @@ void certs_remove(struct certs *c)
 	unlink(c->ca);
 	unlink(c->other_ca);
 	rmdir(c->directory);
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 3; i++) {
 		X509_free(c->ca_private[i][0]);
 		EVP_PKEY_free(c->ca_private[i][1]);
 	}
