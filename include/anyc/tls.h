@@ -144,7 +144,8 @@ ANYC_API extern const struct anyc_attribute anyc_tls_attribute_peer_names;
  * Derives size bytes that only the two ends of this connection know (RFC 5705, RFC 8446 7.5).
  * context may be NULL, which is not the same as an empty one in TLS 1.2.  No checkpoint.
  *   errors  ANYC_EINVAL (no TLS stream, no label), ANYC_ENOATTR (the handshake is still to be
- *           done), ANYC_ENOTSUP (TLS 1.2 without the extended master secret), ANYC_ETLS
+ *           done), ANYC_ECLOSED, ANYC_ENOTSUP (TLS 1.2 without the extended master secret),
+ *           ANYC_ETLS
  */
 ANYC_API ANYC_MUST_CHECK int anyc_tls_export(struct anyc_stream *s, void *out, size_t size,
 					     const char *label, const void *context,

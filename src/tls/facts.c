@@ -290,6 +290,8 @@ static int ready_stream(struct anyc__tls_stream **out, struct anyc_stream *s, co
 	*out = anyc__tls_cast(s);
 	if (*out == NULL)
 		return anyc_fail(ANYC_EINVAL, 0, "%s needs a TLS stream", call);
+	if ((*out)->closed)
+		return ANYC_ECLOSED;
 	if (!(*out)->ready)
 		return anyc_fail(ANYC_ENOATTR, 0, "%s: the handshake is still to be done", call);
 	return 0;

@@ -402,8 +402,11 @@ static int send_pieces(struct anyc__tls_stream *t, const struct iovec *iov, int 
 		anyc__tls_unlock(&t->flush_lock, flags);
 		if (rc != 0)
 			return rc;
-		/* In the middle of a message of the peer's that comes before our next record. */
-		rc = anyc__tls_pull(t, flags, waited);
+		/* In the middle of a message of the peer's that comes before our next record; it
+		 * may be waiting for an answer. */
+		rc = anyc__tls_flush(t, flags, waited);
+		if (rc == 0)
+			rc = anyc__tls_pull(t, flags, waited);
 		if (rc != 0)
 			return rc;
 	}

@@ -200,6 +200,13 @@ ANYC_TEST(tls, g12_nothing_to_export)
 	CHECK_HAS(anyc_error_detail(ANYC_ENOTSUP), "tls-unique");
 	CHECK(anyc_tls_stream_openssl(l.client.below) == NULL);
 	CHECK(anyc_tls_stream_openssl(NULL) == NULL);
+	/* A broken stream knows what it knew; a closed one nothing. */
+	pair_break(l.client.below, ECONNRESET);
+	CHECK_RC(anyc_stream_receive(l.client.stream, out, 1), ANYC_EBROKEN);
+	CHECK_OK(anyc_tls_export(l.client.stream, out, 32, "EXPORTER-x", NULL, 0));
+	anyc_stream_close(l.client.stream);
+	CHECK_RC(anyc_tls_export(l.client.stream, out, 32, "EXPORTER-x", NULL, 0), ANYC_ECLOSED);
+	CHECK_RC(anyc_tls_channel_binding(l.client.stream, "tls-exporter", out, 32), ANYC_ECLOSED);
 	link_free(&l);
 	fixture_end(&f);
 }
