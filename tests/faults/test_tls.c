@@ -7,6 +7,7 @@
 static struct fixture_files {
 	struct certs certs;
 	char pem[96];
+	char *text, *ca; /* what stands in them */
 } files;
 
 struct world {
@@ -104,16 +105,187 @@ static int tls_echo(void *arg)
 	return rc;
 }
 
-ANYC_TEST_MAIN(faults, r17_tls_echo, ANYC_ROWS_ALL, .deadline = 200)
+/*
+ * All that a context can hold: both sides have certificates, a name is chosen, protocols are agreed
+ * on, a session is kept and resumed, and the server's context is reloaded in between.
+ */
+static int choose(void *arg, const char *name, struct anyc_tls_context **out)
+{
+	struct world *w = arg;
+
+	CHECK_STR(name, "localhost");
+	*out = anyc_tls_context_ref(w->server);
+	return 0;
+}
+
+static int reload(struct world *w)
+{
+	static const char *const protocols[] = { "one", "two", NULL };
+	struct anyc_tls_context_options server = {
+		.server = true,
+		.chain_file = files.pem,
+		.key_pem = files.text,
+		.ca_pem = files.ca,
+		.verify_client = ANYC_TLS_VERIFY_CLIENT_REQUIRED,
+		.ciphers = "ECDHE+AESGCM",
+		.alpn = protocols,
+	};
+
+	return anyc_tls_context_reload(w->server, &server);
+}
+
+static int make_contexts(struct world *w, struct anyc_tls_context **front)
+{
+	static const char *const protocols[] = { "two", "three", NULL };
+	struct anyc_tls_context_options client = {
+		.ca_file = files.certs.ca,
+		.chain_pem = files.text,
+		.key_file = files.pem,
+		.ciphersuites = "TLS_AES_128_GCM_SHA256",
+		.alpn = protocols,
+		.sessions = 2,
+	};
+	struct anyc_tls_context_options server = {
+		.server = true,
+		.chain_file = files.pem,
+		.key_file = files.pem,
+		.choose = choose,
+		.choose_arg = w,
+	};
+	int rc = anyc_tls_context_new(&w->client, &client);
+
+	if (rc == 0)
+		rc = anyc_tls_server_context(&w->server, files.pem, files.pem);
+	if (rc == 0)
+		rc = reload(w);
+	if (rc == 0)
+		rc = anyc_tls_context_new(front, &server);
+	return rc;
+}
+
+/* What is asked of both sides; what cannot be told for want of memory is not told. */
+static int ask(struct anyc_stream *s)
+{
+	const char *const *names;
+	char protocol[256];
+	unsigned char key[32];
+	int rc = anyc_stream_attribute(s, &anyc_tls_attribute_peer_names, &names, sizeof names);
+
+	if (rc == 0) {
+		CHECK_STR(names[0], "DNS:localhost");
+		rc = anyc_stream_attribute(s, &anyc_tls_attribute_alpn, protocol, sizeof protocol);
+	}
+	if (rc == 0) {
+		CHECK_STR(protocol, "two");
+		rc = anyc_tls_export(s, key, sizeof key, "EXPORTER-x", NULL, 0);
+	}
+	if (rc == 0)
+		rc = anyc_tls_channel_binding(s, "tls-server-end-point", key, sizeof key);
+	return rc < 0 ? rc : 0;
+}
+
+/* Server: echoes; then the client talks.  Twice over streams in memory. */
+struct pair_end {
+	struct anyc_stream *below;
+	struct anyc_tls_context *context;
+};
+static int serve_pair(void *arg)
+{
+	struct pair_end *end = arg;
+	struct anyc_tls_options o = { .server = true, .context = end->context };
+	struct anyc_stream *s = NULL;
+	int rc = anyc_tls_wrap(&s, end->below, NULL, &o);
+
+	CHECK((rc == 0) == (s != NULL));
+	if (rc == 0)
+		rc = ask(s);
+	if (rc == 0)
+		rc = echo(s);
+	if (rc == 0)
+		rc = anyc_stream_close(s);
+	anyc_stream_free(s != NULL ? s : end->below);
+	return ended(rc);
+}
+
+static int connect_pair(struct world *w, struct anyc_tls_context *front)
+{
+	struct anyc_tls_options o = { .context = w->client };
+	struct anyc_stream *below = NULL, *s = NULL;
+	struct pair_end end = { .context = front };
+	struct anyc_group g;
+	int rc = anyc_test_pair(&below, &end.below, NULL);
+
+	if (rc != 0)
+		return rc;
+	anyc_group_enter(&g, NULL);
+	rc = anyc_spawn(&g, serve_pair, &end);
+	if (rc != 0)
+		anyc_stream_free(end.below);
+	if (rc == 0)
+		rc = anyc_tls_wrap(&s, below, "localhost", &o);
+	if (rc == 0)
+		rc = ask(s);
+	if (rc == 0)
+		rc = talk(s);
+	anyc_stream_free(s != NULL ? s : below);
+	return anyc_group_leave(&g, rc);
+}
+
+static int tls_settings(void *arg)
+{
+	struct anyc_tls_context *front = NULL;
+	struct world w = { 0 };
+	int rc = make_contexts(&w, &front), i;
+
+	(void)arg;
+	for (i = 0; i < 2 && rc == 0; i++)
+		rc = connect_pair(&w, front);
+	if (rc == 0)
+		rc = reload(&w);
+	if (rc == 0)
+		rc = connect_pair(&w, front);
+	anyc_tls_context_unref(front);
+	world_end(&w);
+	return rc;
+}
+
+static void make_files(void)
 {
 	struct certs_spec good = { .names = "DNS:localhost,IP:127.0.0.1" };
+
+	certs_make(&files.certs);
+	snprintf(files.pem, sizeof files.pem, "%s", certs_add(&files.certs, &good));
+	files.text = certs_read(files.pem);
+	files.ca = certs_read(files.certs.ca);
+}
+
+static void remove_files(void)
+{
+	free(files.text);
+	free(files.ca);
+	certs_remove(&files.certs);
+}
+
+ANYC_TEST_MAIN(faults, r17_tls_echo, ANYC_ROWS_ALL, .deadline = 200)
+{
 	struct anyc_fault_options options = {
 		.name = "r17_tls_echo",
 		ALSO(ENDED_EARLY, -EPROTO, ANYC_ETLS, -ECONNREFUSED, -EADDRNOTAVAIL),
 	};
 
-	certs_make(&files.certs);
-	snprintf(files.pem, sizeof files.pem, "%s", certs_add(&files.certs, &good));
+	make_files();
 	sweep(on_row, &(struct task){ tls_echo }, &options);
-	certs_remove(&files.certs);
+	remove_files();
+}
+
+ANYC_TEST_MAIN(faults, r17_tls_settings, ANYC_ROWS_ALL, .deadline = 200)
+{
+	struct anyc_fault_options options = {
+		.name = "r17_tls_settings",
+		ALSO(ENDED_EARLY, -EPROTO, ANYC_ETLS),
+	};
+
+	make_files();
+	sweep(on_row, &(struct task){ tls_settings }, &options);
+	remove_files();
 }
