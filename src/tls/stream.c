@@ -3,7 +3,7 @@
  * A TLS stream at work: handshake, receive, send, close.
  *
  * Rules
- *  - An OpenSSL call is bracketed by ERR_clear_error() and classify(), with no wait in between:
+ *  - An OpenSSL call is bracketed by forget_errors() and classify(), with no wait in between:
  *    the queue of errors belongs to the thread, so to all of its tasks.
  *  - Receiving and sending share nothing but OpenSSL's own state, which no wait interrupts, so
  *    each goes on while the other waits.
@@ -99,6 +99,14 @@ static void break_by_openssl(struct anyc__tls_stream *t)
 				peer, reason);
 }
 
+/* Before each call of OpenSSL: the queue is hardly ever anything but empty, and to look costs less
+ * than to clear it. */
+static void forget_errors(void)
+{
+	if (ERR_peek_error() != 0)
+		ERR_clear_error();
+}
+
 enum step { STEP_DONE, STEP_WANTS_INPUT, STEP_PEER_CLOSED, STEP_BROKEN };
 
 /* What the OpenSSL call just made has come to. */
@@ -156,7 +164,7 @@ static int handshake_steps(struct anyc__tls_stream *t, unsigned flags, bool *wai
 			return ANYC_ECLOSED;
 		if (t->receive_failure.rc != 0)
 			return anyc__tls_fail_again(&t->receive_failure);
-		ERR_clear_error();
+		forget_errors();
 		step = classify(t, SSL_do_handshake(t->ssl));
 		if (step == STEP_DONE)
 			return finish_handshake(t, flags, waited);
@@ -221,10 +229,13 @@ static int decrypt(struct anyc__tls_stream *t, unsigned char *buf, size_t size)
 	enum step step;
 	size_t total = 0;
 
+	/* OpenSSL could only say that it wants input, and takes its time to. */
+	if (anyc__tls_buffer_used(&t->input) == 0 && SSL_has_pending(t->ssl) == 0)
+		return ANYC_EWOULDBLOCK;
 	do {
 		size_t n = 0;
 
-		ERR_clear_error();
+		forget_errors();
 		step = classify(t, SSL_read_ex(t->ssl, buf + total, size - total, &n));
 		total += n;
 	} while (step == STEP_DONE && total < size && anyc__tls_buffer_used(&t->input) > 0);
@@ -347,7 +358,7 @@ static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int coun
 		size_t size, done = 0;
 		const void *data = next_plaintext(&c, stage, &size);
 
-		ERR_clear_error();
+		forget_errors();
 		step = classify(t, SSL_write_ex(t->ssl, data, size, &done));
 		if (step != STEP_DONE)
 			break;
@@ -433,7 +444,7 @@ int anyc__tls_goodbye(struct anyc__tls_stream *t, unsigned flags, bool *waited)
 	if (!t->ready || t->send_failure.rc != 0 || anyc_lock_is_held(&t->flush_lock))
 		return 0;
 	if (!(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)) {
-		ERR_clear_error();
+		forget_errors();
 		rc = SSL_shutdown(t->ssl);
 		/* 0 is success: sent, and the peer's is still to come. */
 		if (rc < 0 && classify(t, rc) == STEP_BROKEN)
