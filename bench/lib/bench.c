@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -12,6 +11,7 @@
 #define ROUNDS 101
 #define SAMPLE_NS 2000000
 #define WARM_UP 16
+#define WARM_UP_NS 500000000
 #define TRIES 4 /* to get an undisturbed sample */
 #define SECONDS_MAX 60
 
@@ -120,6 +120,8 @@ static bool sample(const struct bench_case *c, size_t n, double *ns)
 	long away;
 	int64_t start;
 
+	if (c->sample != NULL)
+		return c->sample(c->arg, n, ns);
 	away = taken_away();
 	start = bench_cpu();
 	c->run(c->arg, n);
@@ -131,11 +133,12 @@ static bool sample(const struct bench_case *c, size_t n, double *ns)
 /* How many operations fill a sample, once it is warm. */
 static size_t calibrate(const struct bench_case *c)
 {
+	int64_t end = bench_wall() + WARM_UP_NS;
 	size_t n = 1000;
 	double ns;
 	int i;
 
-	for (i = 0; i < WARM_UP; i++)
+	for (i = 0; i < WARM_UP && bench_wall() < end; i++)
 		sample(c, n, &ns);
 	while (sample(c, n, &ns), ns * (double)n < SAMPLE_NS / 2.0)
 		n *= 2;

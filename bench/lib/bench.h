@@ -12,6 +12,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,8 +23,11 @@ struct bench_case {
 	void *arg;
 	unsigned base; /* index of the case it is compared with */
 	double goal;   /* what the ratio should not exceed; 0: there is none */
+	/* Instead of run, for what another process does: a sample of n in ns for each operation;
+	 * false if it was disturbed. */
+	bool (*sample)(void *arg, size_t n, double *ns);
 };
-#define BENCH_CASES 16
+#define BENCH_CASES 32
 
 /* Measures all cases, prints a table and writes the samples to NAME.csv. */
 void bench_compare(const char *name, const struct bench_case *cases, size_t count);
