@@ -124,6 +124,27 @@ struct anyc_stream {
 /* Makes the head valid; the rest is the stream's own. */
 ANYC_API void anyc_stream_init(struct anyc_stream *s, const struct anyc_stream_ops *ops);
 
+/* ----------------------------------------------------------------------- pairs and staples */
+
+/*
+ * Two connected streams in memory: what one sends the other receives, through a buffer of
+ * `capacity` bytes for each direction (0: 64 KiB).  Once one is closed, the other receives what
+ * was sent and then the end, and its own send is ANYC_EBROKEN with EPIPE.  The pair belongs to the
+ * loop, or the thread without one, whose task first uses it; each end is freed on its own.
+ *   errors  -ENOMEM, ANYC_EINVAL (more than ANYC_IO_MAX); *a and *b are NULL
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_stream_pair(struct anyc_stream **a, struct anyc_stream **b,
+					      size_t capacity);
+/*
+ * One stream of two, which it owns: it receives from `receives` and sends to `sends`.  send_eof
+ * closes `sends`; close closes both, whatever becomes of the first, and returns the first error;
+ * attributes are those of `receives`, then those of `sends`.
+ *   errors  -ENOMEM, ANYC_EINVAL (NULL, or twice the same); both are then still the caller's
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_stream_staple(struct anyc_stream **out,
+						struct anyc_stream *receives,
+						struct anyc_stream *sends);
+
 /* ------------------------------------------------------------------------ buffered reader */
 
 /*

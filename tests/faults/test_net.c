@@ -318,3 +318,48 @@ static int wait_for_descriptors(void *arg)
 }
 
 FAULTS(r32_waiting_for_descriptors, wait_for_descriptors, AND_TWICE, ALSO(ENDED_EARLY))
+
+/* --------------------------------------------------------------------- pairs and a staple */
+
+static int answer_in_memory(void *arg)
+{
+	int rc = send_back(arg);
+
+	ANYC_IGNORE(anyc_stream_close(arg)); /* the peer learns of an error */
+	return ended(rc);
+}
+
+static int talk_in_memory(void *arg)
+{
+	struct anyc_stream *a = NULL, *b = NULL, *c = NULL, *d = NULL, *here = NULL, *there = NULL;
+	struct anyc_group g;
+	int rc;
+
+	(void)arg;
+	anyc_group_enter(&g, NULL);
+	rc = anyc_stream_pair(&a, &b, 8192);
+	if (rc == 0)
+		rc = anyc_stream_pair(&c, &d, 300);
+	if (rc == 0)
+		rc = anyc_stream_staple(&here, a, c);
+	a = rc == 0 ? NULL : a;
+	c = rc == 0 ? NULL : c;
+	if (rc == 0)
+		rc = anyc_stream_staple(&there, d, b);
+	b = rc == 0 ? NULL : b;
+	d = rc == 0 ? NULL : d;
+	if (rc == 0)
+		rc = anyc_spawn(&g, answer_in_memory, there);
+	if (rc == 0)
+		rc = talk(here);
+	anyc_stream_free(here);
+	rc = anyc_group_leave(&g, rc);
+	anyc_stream_free(there);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	anyc_stream_free(c);
+	anyc_stream_free(d);
+	return rc;
+}
+
+FAULTS(r17_stream_pairs, talk_in_memory, ALSO(ENDED_EARLY))
