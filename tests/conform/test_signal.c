@@ -57,7 +57,8 @@ ANYC_TEST(signal, r43_cancelling_from_a_signal)
 	CHECK_OK(anyc_spawn(&g, sleeper, NULL));
 	rc = anyc_sleep(60 * ANYC_SECOND);
 	CHECK_RC(rc, ANYC_ECANCELED);
-	CHECK_TOOK(start, MS(5), MS(5));
+	/* A sim's clock stands still while code runs; the signal's does not. */
+	CHECK_TOOK(start, anyc_test_row_is("sim") ? 0 : MS(5), MS(5));
 	rc = anyc_group_leave(&g, rc);
 	CHECK_RC(rc, ANYC_ECANCELED);
 	CHECK(anyc_has_pending_cancellation());
