@@ -52,12 +52,4 @@ struct anyc__words {
 };
 const char *anyc__words(struct anyc__words *w, int rc);
 
-/* Reads options of the caller's version of the structure: what it does not know is zero. */
-static inline void copy_options(void *to, size_t room, const void *from, size_t size)
-{
-	memset(to, 0, room);
-	if (from != NULL)
-		memcpy(to, from, size < room ? size : room);
-}
-
 #endif

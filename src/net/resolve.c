@@ -415,7 +415,7 @@ int anyc_resolve_sized(struct anyc_addresses *out, const char *host, const char 
 	rc = anyc__enter(&t);
 	if (rc != 0)
 		return rc;
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	rc = read_question(&q, host, service, &o);
 	if (rc != 0)
 		return rc;

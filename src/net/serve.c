@@ -167,7 +167,7 @@ int anyc_serve_sized(struct anyc_listener *l, anyc_serve_fn *handler, void *arg,
 	s->handler = handler;
 	s->arg = arg;
 	s->users = 1;
-	copy_options(&s->options, sizeof s->options, options, size);
+	anyc__options_read(&s->options, sizeof s->options, options, size);
 	if (s->options.group != NULL) {
 		rc = serve_in(s, s->options.group);
 	} else {

@@ -370,7 +370,7 @@ int anyc_tcp_connect_sized(struct anyc_stream **out, const char *host, const cha
 	struct plan p = { .host = host, .port = port };
 	const char *wrong;
 
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	if (out != NULL)
 		*out = NULL;
 	wrong = out == NULL ? "out is NULL" : bad_options(host, port, &o);

@@ -193,7 +193,7 @@ int anyc_tcp_listen_sized(struct anyc_listener **out, const char *host, const ch
 	struct anyc_addresses list;
 	int rc;
 
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	if (out != NULL)
 		*out = NULL;
 	if (out == NULL || port == NULL)

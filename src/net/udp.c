@@ -146,7 +146,7 @@ int anyc_udp_bind_sized(struct anyc_datagram **out, const char *host, const char
 	const char *wrong;
 	int rc;
 
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	if (out != NULL)
 		*out = NULL;
 	wrong = bad_arguments(out, port, &o);
@@ -217,7 +217,7 @@ int anyc_udp_connect_sized(struct anyc_datagram **out, const char *host, const c
 	const char *wrong;
 	int rc;
 
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	if (out != NULL)
 		*out = NULL;
 	wrong = bad_arguments(out, port, &o);

@@ -95,7 +95,7 @@ int anyc_unix_connect_sized(struct anyc_stream **out, const char *path,
 	struct anyc_task *t;
 	int rc;
 
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	if (out == NULL)
 		return anyc__refuse_arguments(0, "connect: out is NULL");
 	*out = NULL;
@@ -147,7 +147,7 @@ int anyc_unix_listen_sized(struct anyc_listener **out, const char *path,
 	const char *wrong;
 	int rc;
 
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	if (out != NULL)
 		*out = NULL;
 	wrong = out == NULL ? "out is NULL" : bad_options(&o);
@@ -204,7 +204,7 @@ int anyc_unix_datagram_bind_sized(struct anyc_datagram **out, const char *path,
 	struct anyc_address a = { 0 };
 	int rc;
 
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	rc = begin_datagram(out, &o, "bind");
 	if (rc == 0 && o.local_path != NULL)
 		rc = anyc_fail(ANYC_EINVAL, 0, "bind: local_path is for connected sockets");
@@ -223,7 +223,7 @@ int anyc_unix_datagram_connect_sized(struct anyc_datagram **out, const char *pat
 	struct anyc_unix_options o;
 	int rc;
 
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	rc = begin_datagram(out, &o, "connect");
 	if (rc == 0)
 		rc = anyc__unix_address(&remote, path, o.path_length, "connect");

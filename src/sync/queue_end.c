@@ -111,14 +111,13 @@ int anyc_queue_open_sized(struct anyc_sender *sender, struct anyc_receiver *rece
 			  size_t item_size, size_t capacity,
 			  const struct anyc_queue_options *options, size_t size)
 {
-	struct anyc_queue_options o = {0};
+	struct anyc_queue_options o;
 	struct anyc_queue_ *q = NULL;
 	int rc;
 
 	if (sender == NULL || receiver == NULL)
 		return anyc__misuse(ANYC_EINVAL, "anyc_queue_open: it opens an end of each kind");
-	if (options != NULL)
-		memcpy(&o, options, size < sizeof o ? size : sizeof o);
+	anyc__options_read(&o, sizeof o, options, size);
 	rc = queue_make(&q, item_size, capacity, &o);
 	end_init(&sender->end_, q);
 	end_init(&receiver->end_, q);
