@@ -93,7 +93,7 @@ ANYC_TEST(stream_pair, b116_the_peer_closes)
 	anyc_stream_free(b);
 }
 
-ANYC_TEST(stream_pair, b117_a_cancelled_call_takes_and_gives_nothing_unsaid)
+ANYC_TEST(stream_pair, b122_a_cancelled_call_loses_nothing)
 {
 	struct anyc_stream *a, *b;
 	struct receiver r = { 0 };
@@ -120,7 +120,7 @@ ANYC_TEST(stream_pair, b117_a_cancelled_call_takes_and_gives_nothing_unsaid)
 }
 
 /* A task with data and a cancellation in the same turn: the data is there for the next call. */
-ANYC_TEST(stream_pair, b117_data_and_a_cancellation)
+ANYC_TEST(stream_pair, b122_data_and_a_cancellation)
 {
 	struct anyc_stream *a, *b;
 	struct receiver r = { 0 };
@@ -192,7 +192,7 @@ static int receive_much(void *arg)
 	return 0;
 }
 
-ANYC_TEST(stream_pair, b118_both_directions_at_once_in_small_pieces)
+ANYC_TEST(stream_pair, b119_both_directions_at_once_in_small_pieces)
 {
 	static const size_t capacities[] = { 1, 7, 4096 };
 	size_t i;
@@ -299,7 +299,7 @@ static void unstaple(struct stapled *s)
 	anyc_stream_free(s->hears);
 }
 
-ANYC_TEST(staple, f09_each_direction_by_its_own)
+ANYC_TEST(staple, b125_each_direction_by_its_own)
 {
 	struct stapled s;
 	char buf[8];
@@ -310,13 +310,14 @@ ANYC_TEST(staple, f09_each_direction_by_its_own)
 	CHECK_OK(anyc_stream_send(s.here, "out", 3));
 	CHECK_RECEIVES(s.hears, "out");
 	CHECK_OK(anyc_stream_send_eof(s.here));
+	CHECK_OK(anyc_stream_send_eof(s.here));
 	CHECK_RC(anyc_stream_receive(s.hears, buf, sizeof buf), 0);
 	CHECK_OK(anyc_stream_send(s.feeds, "more", 4));
 	CHECK_RECEIVES(s.here, "more");
 	unstaple(&s);
 }
 
-ANYC_TEST(staple, f09_close_closes_both_and_wakes)
+ANYC_TEST(staple, b125_close_closes_both_and_wakes)
 {
 	struct stapled s;
 	struct receiver r = { 0 };
@@ -389,7 +390,7 @@ static const struct anyc_stream_ops bad_ops = {
 	.attribute = bad_attribute,
 };
 
-ANYC_TEST(staple, f09_a_failed_close_closes_the_other_too)
+ANYC_TEST(staple, b125_a_failed_close_closes_the_other_too)
 {
 	struct anyc_stream *receives, *peer, *s;
 	struct bad bad = { .closed = false };
@@ -404,7 +405,7 @@ ANYC_TEST(staple, f09_a_failed_close_closes_the_other_too)
 	anyc_stream_free(peer);
 }
 
-ANYC_TEST(staple, f09_attributes_of_both)
+ANYC_TEST(staple, b127_attributes_of_both)
 {
 	static const struct anyc_attribute number = { "number", sizeof(int) };
 	static const struct anyc_attribute letter = { "letter", sizeof(char) };
