@@ -204,7 +204,8 @@ static void print_case(const struct results *r, const struct bench_case *cases, 
 		printf(" %8.2f x (%u)", ratio, c->base + 1);
 	printf(" %4zu", undisturbed(r, i));
 	if (c->goal > 0)
-		printf("  goal %.2f: %s", c->goal, ratio <= c->goal ? "met" : "MISSED");
+		printf("  goal %.2f: %s", c->goal,
+		       isnan(ratio) ? "always disturbed" : ratio <= c->goal ? "met" : "MISSED");
 	putchar('\n');
 }
 

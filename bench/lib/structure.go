@@ -26,6 +26,7 @@ const (
 // -------------------------------------------------------------------------------- measuring
 
 var started, ended int64
+var away int64 // preemptions meanwhile
 var operations int
 
 func cpu() int64 {
@@ -38,11 +39,13 @@ func cpu() int64 {
 
 // A case that has something to prepare or to clear away keeps it out of the time.
 func begin() {
+	away = preemptions()
 	started = cpu()
 }
 
 func end() {
 	ended = cpu()
+	away = preemptions() - away
 }
 
 func preemptions() int64 {
@@ -227,12 +230,11 @@ func main() {
 		}
 		operations = n
 		ended = 0
-		away := preemptions()
 		begin()
 		run(n)
 		if ended == 0 {
 			end()
 		}
-		fmt.Println(ended-started, operations, preemptions()-away)
+		fmt.Println(ended-started, operations, away)
 	}
 }

@@ -26,18 +26,8 @@ static void must(int rc)
 /* ------------------------------------------------------------------------------ measuring */
 
 static int64_t started, ended;
+static long away; /* preemptions meanwhile */
 static size_t operations;
-
-/* A case that has something to prepare or to clear away keeps it out of the time. */
-static void begin(void)
-{
-	started = bench_cpu();
-}
-
-static void end(void)
-{
-	ended = bench_cpu();
-}
 
 static long preemptions(void)
 {
@@ -45,6 +35,19 @@ static long preemptions(void)
 
 	getrusage(RUSAGE_SELF, &usage);
 	return usage.ru_nivcsw;
+}
+
+/* A case that has something to prepare or to clear away keeps it out of the time. */
+static void begin(void)
+{
+	away = preemptions();
+	started = bench_cpu();
+}
+
+static void end(void)
+{
+	ended = bench_cpu();
+	away = preemptions() - away;
 }
 
 /* --------------------------------------------------------------------------------- queues */
@@ -314,19 +317,17 @@ static const struct {
 static void run(const char *name, size_t n)
 {
 	size_t i;
-	long away;
 
 	for (i = 0; strcmp(cases[i].name, name) != 0; i++)
 		if (i + 1 == sizeof cases / sizeof *cases)
 			bench_die("anyc knows no case %s", name);
 	operations = n;
 	ended = 0;
-	away = preemptions();
 	begin();
 	cases[i].run(n, cases[i].fast);
 	if (ended == 0)
 		end();
-	printf("%lld %zu %ld\n", (long long)(ended - started), operations, preemptions() - away);
+	printf("%lld %zu %ld\n", (long long)(ended - started), operations, away);
 	fflush(stdout);
 }
 
