@@ -217,6 +217,8 @@ ANYC_FAULT_WAIT_(ssize_t, sendto,
 		 (fd, from, size, flags, to, length), ECONNREFUSED, ENOBUFS, ENOMEM)
 ANYC_FAULT_WAIT_(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
 		 (fd, message, flags), EPIPE, ECONNRESET, ENOBUFS, ENOMEM)
+ANYC_FAULT_WAIT_(ssize_t, sendfile, (int fd, int from, off_t *offset, size_t size),
+		 (fd, from, offset, size), EPIPE, ECONNRESET, EINVAL, ENOMEM)
 
 /* mmsghdr is hidden from strict C; only its address goes through. */
 ANYC_FAULT_WAIT_(int, recvmmsg,

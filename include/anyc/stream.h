@@ -51,7 +51,21 @@ ANYC_API ANYC_MUST_CHECK int anyc_stream_sendv(struct anyc_stream *s, const stru
  * Nothing to send is ANYC_EINVAL. */
 ANYC_API ANYC_MUST_CHECK int anyc_stream_send_some(struct anyc_stream *s, const struct iovec *iov,
 						   int count, unsigned flags);
-/* Bytes that the last anyc_stream_send() or sendv handed over. */
+/* As a size: up to the end of the file. */
+#define ANYC_TO_END SIZE_MAX
+
+/*
+ * Sends size bytes of a regular file, from offset on; the file's own position is neither used nor
+ * moved.  A socket has the kernel send them without a copy (sendfile(2)); for other streams they
+ * are read into a buffer.  What is not in memory is read by a worker thread.  The descriptor is
+ * the caller's, and stays open until the call returns.
+ *   checkpoint  yes     cancelled  anyc_stream_sent() bytes were accepted, as after other errors
+ *   errors  as send; ANYC_EINCOMPLETE: the file ended before; -errno of reading it (-EISDIR,
+ *           -ESPIPE for a pipe, -EIO); -ENOMEM, -EAGAIN (no thread)
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_stream_send_file(struct anyc_stream *s, int fd, int64_t offset,
+						   size_t size);
+/* Bytes that the last anyc_stream_send(), sendv or send_file handed over. */
 ANYC_API size_t anyc_stream_sent(const struct anyc_stream *s);
 
 /*
@@ -94,9 +108,11 @@ ANYC_API ANYC_MUST_CHECK int anyc_stream_attribute(struct anyc_stream *s,
 struct anyc_stream_ops {
 	size_t size; /* of this structure */
 	const char *name;
-	/* as anyc_stream_receive_flags(); size is 1 to ANYC_IO_MAX */
+	/* as anyc_stream_receive_flags(); size is 1 to ANYC_IO_MAX.  NULL for a stream that only
+	 * sends: ANYC_ENOTSUP */
 	int (*receive)(struct anyc_stream *s, void *buf, size_t size, unsigned flags);
-	/* as anyc_stream_send_some(); count >= 1, in all 1 to ANYC_IO_MAX bytes */
+	/* as anyc_stream_send_some(); count >= 1, in all 1 to ANYC_IO_MAX bytes.  NULL for a
+	 * stream that only receives */
 	int (*send_some)(struct anyc_stream *s, const struct iovec *iov, int count, unsigned flags);
 	/* optional: ANYC_ENOTSUP; not called again after it has succeeded */
 	int (*send_eof)(struct anyc_stream *s);
@@ -107,6 +123,9 @@ struct anyc_stream_ops {
 	void (*free)(struct anyc_stream *s);
 	/* optional */
 	int (*attribute)(struct anyc_stream *s, const struct anyc_attribute *attribute, void *out);
+	/* optional: sends some of a file's size bytes from offset on without a buffer; 0 at the
+	 * file's end.  ANYC_ENOTSUP, with nothing sent, has them read into one */
+	int (*send_file)(struct anyc_stream *s, int fd, int64_t offset, size_t size);
 };
 
 /* The head of every stream.  The fields are private to the calls above. */

@@ -41,6 +41,14 @@ int anyc__stream_sending(struct anyc_stream *s, int (*op)(struct anyc_stream *s,
 			 void *arg, const struct iovec *iov);
 
 /*
+ * For a call beside stream.c that sends: takes the sending direction, or refuses; sends more, which
+ * sent_ counts; and gives the direction back, looking at how the call ends.
+ */
+int anyc__stream_begin_send(struct anyc_stream *s, const char *call);
+int anyc__stream_send_more(struct anyc_stream *s, const void *buf, size_t size);
+int anyc__stream_end_send(struct anyc_stream *s, int rc, const char *call);
+
+/*
  * An error of accept that is the fault of the connection, which died in the queue; accept(2) tells
  * it as if it were the listener's.
  */

@@ -11,12 +11,15 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <anyc/unix.h>
 
 #include "connection.h"
+#include "file_io.h"
+#include "quiet.h"
 
 /* Below; also how a stream of UNIX is known. */
 static const struct anyc_stream_ops unix_ops;
@@ -134,6 +137,70 @@ static int connection_send_some(struct anyc_stream *s, const struct iovec *iov, 
 	return rc;
 }
 
+/* As sendfile(2), and a peer that has gone is EPIPE and no signal: that comes also with a count,
+ * if the peer went in the middle. */
+static ssize_t send_file_once(int fd, int file, int64_t offset, size_t size)
+{
+	struct anyc__quiet quiet;
+	off_t at = (off_t)offset;
+	ssize_t n;
+
+	anyc__quiet_begin(&quiet);
+	n = sendfile(fd, file, &at, size);
+	anyc__quiet_end(&quiet, n < 0 ? errno == EPIPE : (size_t)n < size);
+	return n;
+}
+
+/* sendfile(2) met the errno err: as anyc__connection_after(). */
+static int after_send_file(struct anyc__connection *c, int err)
+{
+	switch (err) {
+	case EINVAL:
+	case ENOSYS:
+	case EOPNOTSUPP:
+	case EOVERFLOW:
+	case ESPIPE:
+	case EIO: /* the file's: reading it says what is wrong */
+	case EBADF:
+		return ANYC_ENOTSUP;
+	default:
+		return anyc__connection_after(c, err, ANYC__WRITE, "send to");
+	}
+}
+
+/*
+ * Looks whether the file is in memory before each try, as the kernel would wait for the disk with
+ * the whole loop.  A descriptor that may block (rule 18) takes no sendfile(2).
+ */
+static int connection_send_file(struct anyc_stream *s, int fd, int64_t offset, size_t size)
+{
+	struct anyc__connection *c = connection_of(s);
+	struct anyc_task *t = NULL;
+	int rc = anyc__socket_begin(&c->fd, 0, &t);
+
+	if (rc == 0 && c->fd.fd <= 2)
+		rc = ANYC_ENOTSUP;
+	if (rc == 0)
+		rc = anyc__file_warm(t, fd, offset, size);
+	while (rc == 0) {
+		if (c->fd.closed)
+			return anyc_fail(ANYC_ECLOSED, 0,
+					 "another task has closed the stream meanwhile");
+		if (anyc__fd_ready(&c->fd, ANYC__WRITE)) {
+			ssize_t n = send_file_once(c->fd.fd, fd, offset, size);
+
+			if (n >= 0) {
+				anyc__socket_end(t, 0, (size_t)n);
+				return (int)n;
+			}
+			rc = after_send_file(c, errno);
+		} else {
+			rc = anyc__connection_await(c, t, ANYC__WRITE, 0, "room to send");
+		}
+	}
+	return rc;
+}
+
 static int connection_send_eof(struct anyc_stream *s)
 {
 	struct anyc__connection *c = connection_of(s);
@@ -200,6 +267,7 @@ static int connection_attribute(struct anyc_stream *s, const struct anyc_attribu
 		.receive = connection_receive, .send_some = connection_send_some, \
 		.send_eof = connection_send_eof, .close = connection_close, \
 		.free = connection_free, .attribute = connection_attribute, \
+		.send_file = connection_send_file, \
 	}
 static const struct anyc_stream_ops tcp_ops = CONNECTION_OPS("TCP");
 static const struct anyc_stream_ops unix_ops = CONNECTION_OPS("UNIX");

@@ -3,8 +3,7 @@
  * Pipes as streams of one direction.
  *
  * Rules
- *  - Writing never raises SIGPIPE (rule 18): the thread holds the signal back meanwhile, and takes
- *    out what the write has put there; one that was pending before stays.
+ *  - Writing never raises SIGPIPE (rule 18): quiet.h.
  *  - Standard descriptors share their flags with other processes and stay as they are.  If such a
  *    one may block it is asked by poll(2) before each try, and written to in pieces of PIPE_BUF,
  *    which fit when it says so.
@@ -14,11 +13,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "quiet.h"
 #include "socket.h"
 
 struct pipe_end {
@@ -49,23 +47,12 @@ static bool may_try(const struct pipe_end *p, short events)
 /* As writev(2), and the reader's absence is EPIPE and no signal. */
 static ssize_t write_quietly(int fd, const struct iovec *iov, int count)
 {
-	static const struct timespec now = { 0, 0 };
-	sigset_t quiet, before, pending;
-	int os_errno;
+	struct anyc__quiet quiet;
 	ssize_t n;
 
-	sigemptyset(&quiet);
-	sigaddset(&quiet, SIGPIPE);
-	sigemptyset(&pending);
-	pthread_sigmask(SIG_BLOCK, &quiet, &before);
-	if (sigismember(&before, SIGPIPE) == 1)
-		sigpending(&pending);
+	anyc__quiet_begin(&quiet);
 	n = count == 1 ? write(fd, iov->iov_base, iov->iov_len) : writev(fd, iov, count);
-	os_errno = errno;
-	if (n < 0 && os_errno == EPIPE && sigismember(&pending, SIGPIPE) == 0)
-		ANYC_IGNORE(sigtimedwait(&quiet, NULL, &now));
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = os_errno;
+	anyc__quiet_end(&quiet, n < 0 && errno == EPIPE);
 	return n;
 }
 

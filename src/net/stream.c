@@ -58,6 +58,12 @@ static int refuse_broken(const struct anyc_stream *s, unsigned flags, const char
 				  os_errno != 0 ? anyc__words(&w, -os_errno) : "");
 }
 
+static int refuse_direction(const struct anyc_stream *s, unsigned flags, const char *call)
+{
+	return anyc__refuse_state(flags, ANYC_ENOTSUP, 0, "%s: a %s stream goes the other way only",
+				  call, s->ops_->name);
+}
+
 /* An operation failed: what is remembered of it, and what the caller gets. */
 static int failed(struct anyc_stream *s, int rc, const char *call)
 {
@@ -80,6 +86,8 @@ static int cannot_receive(const struct anyc_stream *s, unsigned flags)
 		return refuse_busy(flags, "receive");
 	if (s->ended_)
 		return anyc__checkpoint_only(flags);
+	if (s->ops_->receive == NULL)
+		return refuse_direction(s, flags, "receive");
 	return refuse_broken(s, flags, "receive");
 }
 
@@ -115,7 +123,8 @@ int anyc_stream_receive_flags(struct anyc_stream *s, void *buf, size_t size, uns
 	if (ANYC__UNLIKELY(s == NULL || buf == NULL || size == 0 ||
 			   (flags & ~(unsigned)ANYC_NOWAIT) != 0))
 		return bad_receive(s, buf, flags);
-	if (ANYC__UNLIKELY(s->closed_ || s->receiving_ || s->ended_ || s->cut_))
+	if (ANYC__UNLIKELY(s->closed_ || s->receiving_ || s->ended_ || s->cut_ ||
+			   s->ops_->receive == NULL))
 		return cannot_receive(s, flags);
 	s->receiving_ = true;
 	s->inside_++;
@@ -160,12 +169,15 @@ static int cannot_send(const struct anyc_stream *s, unsigned flags, const char *
 	if (s->eof_sent_)
 		return anyc__refuse_state(flags, ANYC_ECLOSED, 0,
 					  "%s: sending was ended by anyc_stream_send_eof()", call);
+	if (s->ops_->send_some == NULL)
+		return refuse_direction(s, flags, call);
 	return refuse_broken(s, flags, call);
 }
 
 static inline bool may_send(const struct anyc_stream *s)
 {
-	return ANYC__LIKELY(!s->closed_ && !s->sending_ && !s->eof_sent_ && s->broken_ == 0);
+	return ANYC__LIKELY(!s->closed_ && !s->sending_ && !s->eof_sent_ && s->broken_ == 0 &&
+			    s->ops_->send_some != NULL);
 }
 
 /* NULL, or what is wrong with the arguments; *total is the sum of the pieces. */
@@ -283,21 +295,14 @@ int anyc_stream_sendv(struct anyc_stream *s, const struct iovec *iov, int count)
 
 	if (ANYC__UNLIKELY(wrong != NULL))
 		return anyc__refuse_arguments(0, "send: %s", wrong);
-	if (ANYC__UNLIKELY(!may_send(s))) {
-		/* The count is that of the task that is sending. */
-		if (!s->sending_)
-			s->sent_ = 0;
-		return cannot_send(s, 0, "send");
-	}
-	s->sent_ = 0;
-	if (total == 0)
-		return anyc__checkpoint_only(0);
-	s->sending_ = true;
-	s->inside_++;
-	rc = send_all(s, at, total);
+	rc = anyc__stream_begin_send(s, "send");
+	if (ANYC__UNLIKELY(rc != 0))
+		return rc;
+	if (total > 0)
+		rc = send_all(s, at, total);
 	s->sending_ = false;
 	leave(s);
-	return rc;
+	return total > 0 ? rc : anyc__checkpoint_only(0);
 }
 
 int anyc_stream_send(struct anyc_stream *s, const void *buf, size_t size)
@@ -356,6 +361,38 @@ int anyc__stream_sending(struct anyc_stream *s, int (*op)(struct anyc_stream *s,
 		rc = failed(s, rc, "send");
 	}
 	s->sending_ = false;
+	leave(s);
+	return rc;
+}
+
+/* ------------------------------------------------------------- for send_file; see calls.h */
+
+int anyc__stream_begin_send(struct anyc_stream *s, const char *call)
+{
+	if (ANYC__UNLIKELY(!may_send(s))) {
+		/* The count is that of the task that is sending. */
+		if (!s->sending_)
+			s->sent_ = 0;
+		return cannot_send(s, 0, call);
+	}
+	s->sent_ = 0;
+	s->sending_ = true;
+	s->inside_++;
+	return 0;
+}
+
+int anyc__stream_send_more(struct anyc_stream *s, const void *buf, size_t size)
+{
+	struct iovec piece = { .iov_base = (void *)(uintptr_t)buf, .iov_len = size };
+
+	return send_all(s, (struct place){ .iov = &piece, .count = 1 }, s->sent_ + size);
+}
+
+int anyc__stream_end_send(struct anyc_stream *s, int rc, const char *call)
+{
+	s->sending_ = false;
+	if (rc < 0)
+		rc = failed(s, rc, call);
 	leave(s);
 	return rc;
 }

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ struct world {
 	struct anyc_stream *near, *far; /* TCP; "hello" waits in near */
 	struct anyc_reader reader;
 	int pipe[2];
+	int file; /* of one byte */
 	struct anyc_stream *pair[2]; /* of UNIX; a byte waits in the first */
 	struct anyc_datagram *datagram; /* connected to itself; "self" waits in it */
 #ifdef ANYC_HAVE_OPENSSL
@@ -107,6 +109,7 @@ static char buffer[16];
 CALL(stream_receive, anyc_stream_receive(w->near, buffer, sizeof buffer))
 CALL(stream_receive_flags, anyc_stream_receive_flags(w->near, buffer, sizeof buffer, 0))
 CALL(stream_send, anyc_stream_send(w->near, "x", 1))
+CALL(stream_send_file, anyc_stream_send_file(w->near, w->file, 0, 1))
 CALL(stream_send_nothing, anyc_stream_send(w->near, "", 0))
 CALL(stream_send_eof, anyc_stream_send_eof(w->near))
 CALL(stream_close, anyc_stream_close(w->near))
@@ -275,6 +278,7 @@ static const struct checkpoint {
 	{ "anyc_stream_receive_flags", call_stream_receive_flags, 0 },
 	{ "anyc_stream_send", call_stream_send, 0 },
 	{ "anyc_stream_send", call_stream_send_nothing, 0 },
+	{ "anyc_stream_send_file", call_stream_send_file, 0 },
 	{ "anyc_stream_sendv", call_stream_sendv, 0 },
 	{ "anyc_stream_send_some", call_stream_send_some, 0 },
 	{ "anyc_reader_receive", call_reader_receive, 0 },
@@ -425,6 +429,8 @@ static void make_world(struct world *w)
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_INT(pipe(w->pipe), ==, 0);
 	CHECK_INT(write(w->pipe[1], "x", 1), ==, 1);
+	w->file = memfd_create("one byte", MFD_CLOEXEC);
+	CHECK_INT(write(w->file, "f", 1), ==, 1);
 	make_tcp(w);
 	make_sockets(w);
 	make_tls(w);
@@ -444,6 +450,7 @@ static void end_world(struct world *w)
 	anyc_listener_free(w->listener);
 	close(w->pipe[0]);
 	close(w->pipe[1]);
+	close(w->file);
 }
 
 /* Nothing was taken, sent or begun. */

@@ -30,7 +30,7 @@ static const struct section {
 	{ "sync", "event lock condition semaphore limiter guard future" },
 	{ "queues", "queue queue_rules" },
 	{ "streams", "streams" },
-	{ "wrappers", "buffered stream_pair staple" },
+	{ "wrappers", "buffered stream_pair staple send_file" },
 	{ "sockets", "tcp udp unix_sockets pipe adopt wait_fd fd_kinds resolve" },
 	{ "TLS", "tls" },
 	{ "signals", "signal" },
