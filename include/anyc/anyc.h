@@ -17,6 +17,7 @@
 #include <anyc/queue.h>
 #include <anyc/stream.h>
 #include <anyc/net.h>
+#include <anyc/streams.h>
 #include <anyc/udp.h>
 #include <anyc/unix.h>
 #include <anyc/signal.h>

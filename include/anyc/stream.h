@@ -178,7 +178,8 @@ struct anyc_reader {
 	uintptr_t magic_;
 	bool closed_, busy_;
 	uint8_t pad_[6];
-	void *reserved_[2];
+	struct anyc_stream *owner_; /* that it is a part of, or NULL */
+	void *reserved_[1];
 };
 /* Used without init it returns ANYC_EINVAL. */
 ANYC_API void anyc_reader_init(struct anyc_reader *r, struct anyc_stream *stream);

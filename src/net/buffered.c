@@ -152,16 +152,23 @@ static int begin(struct anyc_reader *r, bool arguments, const char *call, struct
 	if (r->busy_)
 		return anyc__refuse_state(0, ANYC_EBUSY, 0, "%s: another task is reading", call);
 	rc = anyc__enter(t);
-	if (rc == 0)
-		r->busy_ = true;
-	return rc;
+	if (rc != 0)
+		return rc;
+	r->busy_ = true;
+	if (r->owner_ != NULL)
+		anyc__stream_hold(r->owner_);
+	return 0;
 }
 
 static int end(struct anyc_reader *r, int rc)
 {
+	struct anyc_stream *owner = r->owner_;
+
 	r->busy_ = false;
 	if (r->closed_)
 		drop_data(r);
+	if (owner != NULL)
+		anyc__stream_release(owner); /* and perhaps the reader's memory with it */
 	return rc;
 }
 
@@ -172,6 +179,15 @@ static int incomplete(size_t have, const char *of)
 }
 
 /* ------------------------------------------------------------------------------ the calls */
+
+int anyc__reader_take_nowait(struct anyc_reader *r, void *buf, size_t size)
+{
+	if (r->busy_)
+		return anyc_fail(ANYC_EBUSY, 0, "receive: another task is reading");
+	if (held(r) > 0)
+		return (int)take_into(r, buf, size);
+	return anyc_stream_receive_flags(r->stream_, buf, size, ANYC_NOWAIT);
+}
 
 int anyc_reader_receive(struct anyc_reader *r, void *buf, size_t size)
 {

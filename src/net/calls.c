@@ -77,6 +77,17 @@ int anyc__refuse_state(unsigned flags, int rc, int os_errno, const char *format,
 	return rc;
 }
 
+int anyc__close_below(struct anyc_stream **below, unsigned flags)
+{
+	struct anyc_stream *s = *below;
+
+	if ((flags & ANYC_NOWAIT) == 0)
+		return anyc_stream_close(s);
+	*below = NULL;
+	anyc_stream_free(s);
+	return 0;
+}
+
 bool anyc__is_of_connection(int rc)
 {
 	switch (rc) {

@@ -48,6 +48,16 @@ int anyc__stream_begin_send(struct anyc_stream *s, const char *call);
 int anyc__stream_send_more(struct anyc_stream *s, const void *buf, size_t size);
 int anyc__stream_end_send(struct anyc_stream *s, int rc, const char *call);
 
+/* Keeps the memory of a stream while something of it is in use. */
+void anyc__stream_hold(struct anyc_stream *s);
+void anyc__stream_release(struct anyc_stream *s);
+
+/* How a wrapper closes what it wraps: without waiting it is freed, and *below is NULL. */
+int anyc__close_below(struct anyc_stream **below, unsigned flags);
+
+/* Receives what the reader's buffer has, else what the stream has, without waiting. */
+int anyc__reader_take_nowait(struct anyc_reader *r, void *buf, size_t size);
+
 /*
  * An error of accept that is the fault of the connection, which died in the queue; accept(2) tells
  * it as if it were the listener's.

@@ -56,6 +56,12 @@ static ssize_t warm(int fd, int64_t offset, size_t size)
 	return 0; /* whoever reads in earnest meets the error */
 }
 
+/* An interrupted close has closed. */
+static int close_once(int fd)
+{
+	return close(fd) == 0 || errno == EINTR ? 0 : -1;
+}
+
 static ssize_t do_it(struct file_job *f)
 {
 	switch (f->operation) {
@@ -68,7 +74,7 @@ static ssize_t do_it(struct file_job *f)
 	case OPEN:
 		return open(f->data, f->flags | O_CLOEXEC, f->mode);
 	case CLOSE:
-		return close(f->fd);
+		return close_once(f->fd);
 	}
 	return 0;
 }
@@ -77,10 +83,9 @@ static void work(struct anyc__job *job)
 {
 	struct file_job *f = ANYC__CONTAINER(job, struct file_job, job);
 
-	/* An interrupted close has closed. */
 	do
 		f->result = do_it(f);
-	while (f->result < 0 && errno == EINTR && f->operation != CLOSE);
+	while (f->result < 0 && errno == EINTR);
 	if (f->result < 0)
 		f->result = -errno;
 }
@@ -260,7 +265,7 @@ int anyc__file_close(struct anyc_task *t, int fd)
 	int rc;
 
 	if (f == NULL || start(f, t) != 0)
-		return close(fd) == 0 ? 0 : -errno; /* better here than never */
+		return close_once(fd) == 0 ? 0 : -errno; /* better here than never */
 	rc = await(f, t);
 	return rc != 0 ? rc : finish(f, "close a file");
 }

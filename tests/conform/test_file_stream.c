@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams on files: row F18 of semantics.md. */
+#include "conform_net.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* A directory of the test's own, and a name in it. */
+struct place {
+	char directory[40], path[60];
+};
+
+static void place_make(struct place *p)
+{
+	strcpy(p->directory, "/tmp/anyc-file-stream-XXXXXX");
+	CHECK(mkdtemp(p->directory) != NULL);
+	snprintf(p->path, sizeof p->path, "%s/file", p->directory);
+}
+
+static void place_remove(struct place *p)
+{
+	unlink(p->path);
+	CHECK_INT(rmdir(p->directory), ==, 0);
+}
+
+static struct anyc_stream *open_file(const struct place *p, int flags)
+{
+	struct anyc_stream *s;
+
+	CHECK_OK(anyc_file_stream_open(&s, p->path, flags, 0600));
+	return s;
+}
+
+static void write_file(const struct place *p, const char *text, int flags)
+{
+	struct anyc_stream *s = open_file(p, O_WRONLY | O_CREAT | flags);
+
+	CHECK_OK(anyc_stream_send(s, text, strlen(text)));
+	CHECK_OK(anyc_stream_close(s));
+	anyc_stream_free(s);
+}
+
+ANYC_TEST(file_stream, f18_written_and_read)
+{
+	struct anyc_stream *s;
+	struct stat st;
+	struct place p;
+	char buf[8];
+	int i;
+
+	place_make(&p);
+	write_file(&p, "first", 0);
+	write_file(&p, " second", O_APPEND);
+	CHECK_INT(stat(p.path, &st), ==, 0);
+	CHECK_INT(st.st_mode & 07777, ==, 0600);
+	s = open_file(&p, O_RDONLY);
+	ANYC_CHECK_CHECKPOINT(CHECK_RC(anyc_stream_receive(s, buf, 3), 3));
+	CHECK(memcmp(buf, "fir", 3) == 0);
+	CHECK_RECEIVES(s, "st second");
+	for (i = 0; i < 3; i++)
+		CHECK_RC(anyc_stream_receive(s, buf, 3), 0);
+	CHECK_RC(anyc_stream_send(s, "x", 1), ANYC_ENOTSUP);
+	CHECK_RC(anyc_stream_send_eof(s), ANYC_ENOTSUP);
+	CHECK_OK(anyc_stream_close(s));
+	CHECK_RC(anyc_stream_receive(s, buf, 3), ANYC_ECLOSED);
+	anyc_stream_free(s);
+	write_file(&p, "third", O_TRUNC);
+	s = open_file(&p, O_RDONLY);
+	CHECK_RECEIVES(s, "third");
+	anyc_stream_free(s);
+	place_remove(&p);
+}
+
+/* More than a worker takes in one go, in pieces. */
+ANYC_TEST(file_stream, f18_a_large_file)
+{
+	enum { SIZE = 1000003 };
+	struct anyc_stream *s;
+	struct iovec piece[2];
+	unsigned char *data = malloc(2 * SIZE), *back = data + SIZE;
+	struct place p;
+	size_t i, n = 0;
+	int rc;
+
+	CHECK(data != NULL);
+	for (i = 0; i < SIZE; i++)
+		data[i] = (unsigned char)(i * 5 + i / 255);
+	place_make(&p);
+	s = open_file(&p, O_RDWR | O_CREAT);
+	piece[0] = (struct iovec){ data, 300000 };
+	piece[1] = (struct iovec){ data + 300000, SIZE - 300000 };
+	CHECK_OK(anyc_stream_sendv(s, piece, 2));
+	CHECK_INT(anyc_stream_sent(s), ==, SIZE);
+	CHECK_OK(anyc_file_stream_seek(s, 0, SEEK_SET, NULL));
+	while ((rc = anyc_stream_receive(s, back + n, SIZE - n < 70000 ? SIZE - n + 1 : 70000)) > 0)
+		n += (size_t)rc;
+	CHECK_RC(rc, 0);
+	CHECK_INT(n, ==, SIZE);
+	CHECK(memcmp(data, back, SIZE) == 0);
+	anyc_stream_free(s);
+	place_remove(&p);
+	free(data);
+}
+
+ANYC_TEST(file_stream, f18_seek_and_tell)
+{
+	struct anyc_stream *s;
+	struct place p;
+	int64_t at;
+	char buf[8];
+
+	place_make(&p);
+	write_file(&p, "0123456789", 0);
+	s = open_file(&p, O_RDONLY);
+	CHECK_OK(anyc_file_stream_seek(s, -3, SEEK_END, &at));
+	CHECK_INT(at, ==, 7);
+	CHECK_RECEIVES(s, "789");
+	CHECK_RC(anyc_stream_receive(s, buf, 1), 0);
+	/* The end is not for ever. */
+	CHECK_OK(anyc_file_stream_seek(s, 2, SEEK_SET, NULL));
+	CHECK_RECEIVES(s, "23");
+	ANYC_CHECK_NO_CHECKPOINT(CHECK_OK(anyc_file_stream_seek(s, 0, SEEK_CUR, &at)));
+	CHECK_INT(at, ==, 4);
+	CHECK_RC(anyc_file_stream_seek(s, -1, SEEK_SET, &at), ANYC_EINVAL);
+	CHECK_INT(at, ==, -1);
+	CHECK_RC(anyc_file_stream_seek(s, 0, 99, NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_file_stream_seek(NULL, 0, SEEK_SET, NULL), ANYC_EINVAL);
+	CHECK_RECEIVES(s, "45");
+	CHECK_OK(anyc_stream_close(s));
+	CHECK_RC(anyc_file_stream_seek(s, 0, SEEK_SET, NULL), ANYC_ECLOSED);
+	anyc_stream_free(s);
+	place_remove(&p);
+}
+
+ANYC_TEST(file_stream, f18_opening_fails)
+{
+	struct anyc_stream *s = NULL;
+	struct place p;
+
+	place_make(&p);
+	CHECK_RC(anyc_file_stream_open(&s, p.path, O_RDONLY, 0), -ENOENT);
+	CHECK(s == NULL);
+	CHECK_HAS(anyc_error_detail(-ENOENT), p.path);
+	CHECK_RC(anyc_file_stream_open(&s, p.directory, O_RDONLY, 0), -EISDIR);
+	CHECK_RC(anyc_file_stream_open(&s, p.directory, O_WRONLY, 0), -EISDIR);
+	CHECK_RC(anyc_file_stream_open(NULL, p.path, O_RDONLY, 0), ANYC_EINVAL);
+	CHECK_RC(anyc_file_stream_open(&s, NULL, O_RDONLY, 0), ANYC_EINVAL);
+	CHECK_RC(anyc_file_stream_open(&s, p.path, O_ACCMODE, 0), ANYC_EINVAL);
+	ANYC_CHECK_CANCELLED(anyc_file_stream_open(&s, p.path, O_RDWR | O_CREAT, 0600));
+	CHECK_INT(access(p.path, F_OK), !=, 0);
+	place_remove(&p);
+}
+
+ANYC_TEST(file_stream, f18_adopted)
+{
+	struct anyc_stream *s = NULL;
+	struct place p;
+	int fd, ends[2], directory;
+	char buf[4];
+
+	place_make(&p);
+	write_file(&p, "adopt me", 0);
+	fd = open(p.path, O_RDONLY | O_CLOEXEC);
+	CHECK_INT(lseek(fd, 6, SEEK_SET), ==, 6);
+	CHECK_OK(anyc_file_stream_adopt(&s, fd));
+	CHECK_RECEIVES(s, "me");
+	CHECK_RC(anyc_stream_receive(s, buf, 1), 0);
+	CHECK_RC(anyc_stream_send(s, "x", 1), ANYC_ENOTSUP);
+	CHECK_OK(anyc_stream_close(s));
+	CHECK_INT(fcntl(fd, F_GETFD), ==, -1);
+	anyc_stream_free(s);
+	/* What is refused stays the caller's. */
+	CHECK_INT(pipe(ends), ==, 0);
+	directory = open(p.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_RC(anyc_file_stream_adopt(&s, ends[0]), ANYC_EINVAL);
+	CHECK(s == NULL);
+	CHECK_RC(anyc_file_stream_adopt(&s, directory), ANYC_EINVAL);
+	CHECK_RC(anyc_file_stream_adopt(&s, -1), -EBADF);
+	CHECK_RC(anyc_file_stream_adopt(NULL, directory), ANYC_EINVAL);
+	CHECK_INT(close(ends[0]), ==, 0);
+	CHECK_INT(close(ends[1]), ==, 0);
+	CHECK_INT(close(directory), ==, 0);
+	place_remove(&p);
+}
+
+/* /dev/full: written to, and what the file says is for good. */
+ANYC_TEST(file_stream, f18_a_failure_is_broken)
+{
+	struct anyc_stream *s;
+
+	CHECK_OK(anyc_file_stream_open(&s, "/dev/full", O_WRONLY, 0));
+	CHECK_RC(anyc_stream_send(s, "x", 1), ANYC_EBROKEN);
+	CHECK_INT(anyc_error_errno(ANYC_EBROKEN), ==, ENOSPC);
+	CHECK_RC(anyc_stream_send(s, "x", 1), ANYC_EBROKEN);
+	CHECK_OK(anyc_stream_close(s));
+	CHECK_RC(anyc_stream_send(s, "x", 1), ANYC_ECLOSED);
+	anyc_stream_free(s);
+}
+
+ANYC_TEST(file_stream, r16_nowait)
+{
+	struct iovec piece = { .iov_base = (char[]){ "x" }, .iov_len = 1 };
+	struct anyc_stream *s;
+	struct place p;
+	char buf[8];
+	int rc;
+
+	place_make(&p);
+	write_file(&p, "here", 0);
+	s = open_file(&p, O_RDWR);
+	rc = anyc_stream_receive_flags(s, buf, 8, ANYC_NOWAIT);
+	if (rc != ANYC_EWOULDBLOCK) /* not every file system can tell */
+		CHECK_RC(rc, 4);
+	else
+		CHECK_RECEIVES(s, "here");
+	CHECK_RC(anyc_stream_receive_flags(s, buf, 8, ANYC_NOWAIT), ANYC_EWOULDBLOCK);
+	CHECK_RC(anyc_stream_send_some(s, &piece, 1, ANYC_NOWAIT), ANYC_EWOULDBLOCK);
+	anyc_stream_free(s);
+	place_remove(&p);
+}
+
+/*
+ * A worker that stays: it opens a FIFO for writing, which lasts until somebody reads.  And a
+ * terminal that nobody types at is a file whose read lasts.
+ */
+static struct anyc_stream *slow_file(int *master)
+{
+	struct anyc_stream *s;
+	const char *name;
+
+	*master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK_INT(*master, >=, 0);
+	CHECK_INT(grantpt(*master) | unlockpt(*master), ==, 0);
+	name = ptsname(*master);
+	CHECK_OK(anyc_file_stream_open(&s, name, O_RDWR | O_NOCTTY, 0));
+	return s;
+}
+
+static void type(int master, const char *line)
+{
+	CHECK_INT(write(master, line, strlen(line)), ==, (ssize_t)strlen(line));
+}
+
+/* Cancelled, it is waited for, and the result stands. */
+ANYC_TEST(file_stream, i01_a_worker_is_waited_for)
+{
+	struct receiver r = { 0 };
+	struct anyc_group g;
+	int master;
+
+	r.stream = slow_file(&master);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, receive_once, &r));
+	SETTLE();
+	CHECK_OK(anyc_scope_cancel(&r.scope, NULL));
+	SETTLE();
+	CHECK(!r.done);
+	CHECK_RC(anyc_file_stream_seek(r.stream, 0, SEEK_CUR, NULL), ANYC_EBUSY);
+	type(master, "late\n");
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(r.rc, 5);
+	ANYC_CHECK_CANCELLED(anyc_stream_receive(r.stream, r.buf, 5));
+	CHECK_RC(anyc_file_stream_seek(r.stream, 0, SEEK_CUR, NULL), -ESPIPE);
+	anyc_stream_free(r.stream);
+	close(master);
+}
+
+/* Closed or freed meanwhile: the descriptor goes when the worker has ended. */
+ANYC_TEST(file_stream, b114_closed_while_a_worker_reads)
+{
+	int freed;
+
+	for (freed = 0; freed < 2; freed++) {
+		struct receiver r = { 0 };
+		struct anyc_group g;
+		int master, fd;
+
+		r.stream = slow_file(&master);
+		CHECK_OK(anyc_stream_attribute(r.stream, &anyc_attribute_fd, &fd, sizeof fd));
+		anyc_group_enter(&g, NULL);
+		CHECK_OK(anyc_spawn(&g, receive_once, &r));
+		SETTLE();
+		if (freed)
+			anyc_stream_free(r.stream);
+		else
+			CHECK_OK(anyc_stream_close(r.stream));
+		CHECK_INT(fcntl(fd, F_GETFD), >=, 0);
+		type(master, "late\n");
+		CHECK_OK(anyc_group_leave(&g, 0));
+		CHECK_RC(r.rc, ANYC_ECLOSED);
+		CHECK_INT(fcntl(fd, F_GETFD), ==, -1);
+		if (!freed)
+			anyc_stream_free(r.stream);
+		close(master);
+	}
+}
