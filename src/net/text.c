@@ -293,7 +293,7 @@ int anyc_text_stream_sized(struct anyc_stream **out, struct anyc_stream *below,
 		*out = NULL;
 	if (out == NULL || below == NULL)
 		return anyc_fail(ANYC_EINVAL, 0, "anyc_text_stream: an argument is NULL");
-	copy_options(&o, sizeof o, options, size);
+	anyc__options_read(&o, sizeof o, options, size);
 	x = anyc__alloc(sizeof *x);
 	if (x == NULL)
 		return anyc_fail(-ENOMEM, ENOMEM, "anyc_text_stream: no memory");
