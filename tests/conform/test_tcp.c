@@ -6,11 +6,7 @@
 #include <net/if.h>
 #include <sys/resource.h>
 
-#if defined(HAVE_VALGRIND_VALGRIND_H)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
+#include "lib/valgrind.h"
 
 /* ---------------------------------------------------------------- a resolver of the test's */
 

@@ -24,11 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(HAVE_VALGRIND_VALGRIND_H)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
+#include "lib/valgrind.h"
 
 /* ---- stand-ins: weak, so that linking the real ones is no error ---- */
 
