@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "lib/valgrind.h"
+
 /* ----------------------------------------------------------------------------------- paths */
 
 struct place {
@@ -451,22 +453,35 @@ ANYC_TEST(unix_sockets, b139_what_has_no_room_is_closed)
 	CHECK_OK(anyc_unix_send_fds(a, "y", 1, files, 3));
 	CHECK_RC(anyc_stream_receive(b, buf, sizeof buf), 1);
 	CHECK_INT(count_open(), ==, before);
-	/* The process has no numbers left. */
-	CHECK_OK(anyc_unix_send_fds(a, "z", 1, files, 3));
-	{
-		struct rlimit old, low;
-		int first_free = dup(files[0]);
+	for (count = 0; count < 3; count++)
+		close(files[count]);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+}
 
-		close(first_free);
-		CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
-		low = old;
-		low.rlim_cur = (rlim_t)first_free + 1;
-		CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), ==, 0);
+ANYC_TEST(unix_sockets, b139_when_no_number_is_left_for_them_all_are_closed)
+{
+	struct anyc_stream *a, *b;
+	int files[3] = { opened(), opened(), opened() }, got[1], before, first_free;
+	struct rlimit old, low;
+	size_t count;
+	char buf[8];
+
+	CHECK_OK(anyc_unix_pair(&a, &b));
+	CHECK_OK(anyc_unix_send_fds(a, "z", 1, files, 3));
+	before = count_open();
+	first_free = dup(files[0]);
+	close(first_free);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
+	low = old;
+	low.rlim_cur = (rlim_t)first_free + 1;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), ==, 0);
+	if (!RUNNING_ON_VALGRIND) { /* which keeps a lower limit from the kernel */
 		CHECK_RC(anyc_unix_receive_fds(b, buf, sizeof buf, got, 1, &count), ANYC_EBROKEN);
 		CHECK_INT(anyc_error_errno(ANYC_EBROKEN), ==, EMFILE);
 		CHECK_INT(count, ==, 0);
-		CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
 	}
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
 	CHECK_INT(count_open(), ==, before);
 	for (count = 0; count < 3; count++)
 		close(files[count]);
