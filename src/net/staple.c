@@ -25,10 +25,13 @@ static int staple_send_some(struct anyc_stream *s, const struct iovec *iov, int 
 	return anyc_stream_send_some(staple_of(s)->sends, iov, count, flags);
 }
 
-/* Whatever it is that sends: nothing else comes from it, so its close is an end. */
+/* Whatever it is that sends: nothing else comes from it, so its close is an end.  It would close in
+ * a cancelled scope, where nothing may be ended. */
 static int staple_send_eof(struct anyc_stream *s)
 {
-	return anyc_stream_close(staple_of(s)->sends);
+	int rc = anyc_checkpoint_if_cancelled();
+
+	return rc != 0 ? rc : anyc_stream_close(staple_of(s)->sends);
 }
 
 static void free_both(struct staple *p)

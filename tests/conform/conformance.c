@@ -29,7 +29,7 @@ static const struct section {
 	{ "errors", "error" },
 	{ "sync", "event lock condition semaphore limiter guard future" },
 	{ "queues", "queue queue_rules" },
-	{ "streams", "streams" },
+	{ "streams", "streams stream_check" },
 	{ "wrappers",
 	  "buffered buffered_stream stream_pair staple text wrappers file_stream send_file" },
 	{ "sockets", "tcp udp unix_sockets pipe adopt wait_fd fd_kinds resolve multi_listener" },

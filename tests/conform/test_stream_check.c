@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shipped check of streams, on all streams there are: behaviours.md section 7, rows F2 to F8.
+ * And on one that is broken in one way after the other, which it must find.
+ */
+#include "conform_net.h"
+
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <anyc/stream_check.h>
+#include <anyc/streams.h>
+#include <anyc/unix.h>
+
+#include "lib/pair.h"
+
+#ifdef ANYC_HAVE_OPENSSL
+#include "conform_tls.h"
+#endif
+
+#define CHECK_STREAMS(make_, limits_, ...) \
+	do { \
+		struct anyc_stream_check check_ = { \
+			.make = (make_), .limits = (limits_), .name = #make_, __VA_ARGS__ \
+		}; \
+		anyc_stream_check(&check_); \
+	} while (0)
+
+static int over_tcp(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	(void)arg;
+	tcp_pair(a, b);
+	squeeze(*a);
+	return 0;
+}
+
+ANYC_TEST_NET(stream_check, f02_tcp, .deadline = 60)
+{
+	CHECK_STREAMS(over_tcp, 0, .clog = 500000);
+}
+
+static int over_unix(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	(void)arg;
+	return anyc_unix_pair(a, b);
+}
+
+ANYC_TEST(stream_check, f02_unix, .deadline = 60)
+{
+	CHECK_STREAMS(over_unix, 0);
+}
+
+static int over_a_pipe(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	(void)arg;
+	return anyc_pipe_open(b, a);
+}
+
+ANYC_TEST(stream_check, f02_pipe, .deadline = 60)
+{
+	CHECK_STREAMS(over_a_pipe, ANYC_STREAM_ONE_WAY);
+}
+
+static int in_memory(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	const size_t *capacity = arg;
+
+	return anyc_stream_pair(a, b, *capacity);
+}
+
+ANYC_TEST(stream_check, f02_memory, .deadline = 60)
+{
+	size_t capacity[3] = { 0, 1, 4097 };
+	int i;
+
+	for (i = 0; i < 3; i++)
+		CHECK_STREAMS(in_memory, 0, .arg = &capacity[i], .clog = 200000, .seed = 7);
+}
+
+/* The kit's own: one byte at a time, and random sizes. */
+static int in_the_kit(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	return anyc_test_pair(a, b, arg);
+}
+
+ANYC_TEST(stream_check, f02_one_byte_and_random_sizes, .deadline = 60)
+{
+	struct anyc_test_pair_options options[] = {
+		{ .most = 1, .capacity = 10 },
+		{ .most = 3000, .seed = 1 },
+		{ .most = 70, .capacity = 100, .seed = 99 },
+	};
+	int i;
+
+	for (i = 0; i < 3; i++)
+		CHECK_STREAMS(in_the_kit, 0, .arg = &options[i], .clog = 100000, .seed = 3);
+}
+
+static int stapled(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *out, *in, *back, *forth;
+
+	(void)arg;
+	CHECK_OK(anyc_stream_pair(&out, &in, 3000));
+	CHECK_OK(anyc_stream_pair(&back, &forth, 0));
+	CHECK_OK(anyc_stream_staple(a, forth, out));
+	CHECK_OK(anyc_stream_staple(b, in, back));
+	return 0;
+}
+
+ANYC_TEST(stream_check, f09_stapled, .deadline = 60)
+{
+	CHECK_STREAMS(stapled, 0, .clog = 200000);
+}
+
+static int buffered(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *here, *there;
+
+	(void)arg;
+	CHECK_OK(anyc_stream_pair(&here, &there, 5000));
+	CHECK_OK(anyc_buffered_stream(a, here));
+	CHECK_OK(anyc_buffered_stream(b, there));
+	return 0;
+}
+
+ANYC_TEST(stream_check, f16_buffered, .deadline = 60)
+{
+	CHECK_STREAMS(buffered, 0, .clog = 200000);
+}
+
+#ifdef ANYC_HAVE_OPENSSL
+static int over_tls(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct link l;
+
+	link_make(&l, arg, NULL);
+	*a = l.client.stream;
+	*b = l.server.stream;
+	return 0;
+}
+
+ANYC_TEST(stream_check, f02_tls, .deadline = 60)
+{
+	struct fixture f;
+
+	fixture_make(&f);
+	CHECK_STREAMS(over_tls, ANYC_STREAM_NO_SEND_EOF | ANYC_STREAM_CUT_SEND_BREAKS, .arg = &f,
+		      .clog = 1000000);
+	fixture_end(&f);
+}
+#endif
+
+/* ----------------------------------------------------------------------- one that is broken */
+
+/* A stream around a good one, with a fault. */
+enum fault {
+	NONE,
+	SWAPS_BYTES,
+	DROPS_A_BYTE,
+	IGNORES_CLOSE,
+	NO_CHECKPOINT,
+	LOSES_ON_CANCEL,
+	SENDS_WHEN_CANCELLED,
+	COUNTS_TOO_MUCH,
+	WAITS_DESPITE_NOWAIT,
+	SENDS_FOR_EVER,
+	FAULTS_COUNT
+};
+static const char *const found_by[FAULTS_COUNT] = {
+	[SWAPS_BYTES] = "in order and once",
+	[DROPS_A_BYTE] = "in order and once",
+	[IGNORES_CLOSE] = "close wakes who is inside",
+	[NO_CHECKPOINT] = "let other tasks run",
+	[LOSES_ON_CANCEL] = "a cancelled receive loses nothing",
+	[SENDS_WHEN_CANCELLED] = "CANCELED",
+	[COUNTS_TOO_MUCH] = "in order and once",
+	[WAITS_DESPITE_NOWAIT] = "ANYC_NOWAIT",
+	[SENDS_FOR_EVER] = "a peer that has gone",
+};
+static enum fault fault;
+
+struct broken {
+	struct anyc_stream stream;
+	struct anyc_stream *below;
+	size_t received;
+};
+
+static struct broken *broken_of(struct anyc_stream *s)
+{
+	return (struct broken *)(void *)s;
+}
+
+static int broken_receive(struct anyc_stream *s, void *buf, size_t size, unsigned flags)
+{
+	struct broken *b = broken_of(s);
+	char *data = buf;
+	int rc;
+
+	if (fault == LOSES_ON_CANCEL && (flags & ANYC_NOWAIT) == 0 &&
+	    anyc_has_pending_cancellation())
+		ANYC_IGNORE(anyc_stream_receive_flags(b->below, buf, size, ANYC_NOWAIT));
+	if (fault == WAITS_DESPITE_NOWAIT)
+		flags = 0;
+	if (fault == NO_CHECKPOINT && (flags & ANYC_NOWAIT) == 0 &&
+	    !anyc_has_pending_cancellation()) {
+		rc = anyc_stream_receive_flags(b->below, buf, size, ANYC_NOWAIT);
+		if (rc != ANYC_EWOULDBLOCK)
+			return rc;
+	}
+	rc = anyc_stream_receive_flags(b->below, buf, size, flags);
+	if (rc > 1 && fault == SWAPS_BYTES) {
+		char first = data[0];
+
+		data[0] = data[1];
+		data[1] = first;
+	}
+	if (rc > 1 && fault == DROPS_A_BYTE && b->received > 1000)
+		rc--;
+	b->received += rc > 0 ? (size_t)rc : 0;
+	return rc;
+}
+
+static int broken_send_some(struct anyc_stream *s, const struct iovec *iov, int count,
+			    unsigned flags)
+{
+	struct broken *b = broken_of(s);
+	int rc;
+
+	if (fault == SENDS_WHEN_CANCELLED && anyc_has_pending_cancellation())
+		return anyc_stream_send_some(b->below, iov, count, ANYC_NOWAIT);
+	rc = anyc_stream_send_some(b->below, iov, count, flags);
+	if (rc == ANYC_EBROKEN && fault == SENDS_FOR_EVER)
+		return 1;
+	if (rc > 0 && fault == COUNTS_TOO_MUCH && (size_t)rc < iov[0].iov_len)
+		return rc + 1;
+	return rc;
+}
+
+static int broken_send_eof(struct anyc_stream *s)
+{
+	return anyc_stream_send_eof(broken_of(s)->below);
+}
+
+static int broken_close(struct anyc_stream *s, unsigned flags)
+{
+	struct broken *b = broken_of(s);
+
+	if (fault == IGNORES_CLOSE)
+		return 0;
+	if ((flags & ANYC_NOWAIT) == 0)
+		return anyc_stream_close(b->below);
+	anyc_stream_free(b->below);
+	b->below = NULL;
+	return 0;
+}
+
+static void broken_free(struct anyc_stream *s)
+{
+	anyc_stream_free(broken_of(s)->below);
+	free(s);
+}
+
+static const struct anyc_stream_ops broken_ops = {
+	.size = sizeof broken_ops,
+	.name = "broken",
+	.receive = broken_receive,
+	.send_some = broken_send_some,
+	.send_eof = broken_send_eof,
+	.close = broken_close,
+	.free = broken_free,
+};
+
+static struct anyc_stream *breakage(struct anyc_stream *below)
+{
+	struct broken *b = calloc(1, sizeof *b);
+
+	CHECK(b != NULL);
+	anyc_stream_init(&b->stream, &broken_ops);
+	b->below = below;
+	return &b->stream;
+}
+
+static int broken_pair(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *here, *there;
+	int rc = anyc_stream_pair(&here, &there, 5000);
+
+	(void)arg;
+	*a = breakage(here);
+	*b = breakage(there);
+	return rc;
+}
+
+static void check_broken(void)
+{
+	CHECK_STREAMS(broken_pair, 0, .clog = 100000, .patience = ANYC_SECOND);
+}
+
+/* The wrapper itself keeps all promises, so it is the fault that is found. */
+ANYC_TEST(stream_check, n04_the_wrapper_without_a_fault, .deadline = 60)
+{
+	check_broken();
+}
+
+ANYC_TEST_MAIN(stream_check, n04_finds_what_is_broken, ANYC_ROWS_ALL, .deadline = 120)
+{
+	int i;
+
+	for (i = NONE + 1; i < FAULTS_COUNT; i++) {
+		struct corpse c;
+
+		fault = (enum fault)i;
+		corpse_make_in_task(&c, check_broken);
+		CHECK(WIFEXITED(c.status));
+		if (WEXITSTATUS(c.status) != 1)
+			FAIL("fault %d (%s) was not found: %s", i, found_by[i], c.text);
+		CHECK_HAS(c.text, found_by[i]);
+	}
+}
