@@ -328,8 +328,7 @@ int anyc_spawn_copy_named(struct anyc_group *g, anyc_task_fn *fn, const void *pt
 
 /* ------------------------------------------------------------------------------------- start */
 
-/* Starts the task in the inner group and waits until it has left that group, one way or the other.
- */
+/* Starts the task in the inner group and waits until it has left that, one way or the other. */
 static int start_in(struct anyc_group *inner, struct anyc_group *g,
 		    const struct anyc__task_spec *spec, struct anyc_handle *handle, intptr_t *value,
 		    bool *started)

@@ -23,8 +23,7 @@ static bool is_base(const struct anyc_scope *s)
 	return s == &s->task_->base;
 }
 
-/* ------------------------------------------------------------------------ keeping the tree right
- */
+/* ---------------------------------------------------------------------- keeping the tree right */
 
 /* Brings a scope in line with what encloses it; whether anything changed. */
 static bool recompute(struct anyc_scope *s)
