@@ -7,6 +7,34 @@
 
 /* ----------------------------------------------------------------------------------- pairs */
 
+/* A receiver and a sender of five bytes that both wait on one stream. */
+struct waiting {
+	struct receiver receiver;
+	struct sender sender;
+	struct anyc_group group;
+};
+
+static void wait_both_ways(struct waiting *w, struct anyc_stream *s)
+{
+	memset(w, 0, sizeof *w);
+	w->sender.data = "12345";
+	w->sender.size = 5;
+	w->receiver.stream = w->sender.stream = s;
+	anyc_group_enter(&w->group, NULL);
+	CHECK_OK(anyc_spawn(&w->group, receive_once, &w->receiver));
+	CHECK_OK(anyc_spawn(&w->group, send_once, &w->sender));
+	SETTLE();
+	CHECK(!w->receiver.done && !w->sender.done);
+}
+
+/* They have ended, each with this. */
+static void check_both_ended(struct waiting *w, int received, int sent)
+{
+	CHECK_OK(anyc_group_leave(&w->group, 0));
+	CHECK_RC(w->receiver.rc, received);
+	CHECK_RC(w->sender.rc, sent);
+}
+
 ANYC_TEST(stream_pair, b115_data_then_the_end_every_time)
 {
 	struct anyc_stream *a, *b;
@@ -29,21 +57,12 @@ ANYC_TEST(stream_pair, b115_data_then_the_end_every_time)
 ANYC_TEST(stream_pair, b114_close_wakes_both_directions)
 {
 	struct anyc_stream *a, *b;
-	struct receiver r = { 0 };
-	struct sender s = { .data = "12345", .size = 5 };
-	struct anyc_group g;
+	struct waiting w;
 
 	CHECK_OK(anyc_stream_pair(&a, &b, 3));
-	r.stream = s.stream = a;
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, receive_once, &r));
-	CHECK_OK(anyc_spawn(&g, send_once, &s));
-	SETTLE();
-	CHECK(!r.done && !s.done);
+	wait_both_ways(&w, a);
 	CHECK_OK(anyc_stream_close(a));
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_RC(r.rc, ANYC_ECLOSED);
-	CHECK_RC(s.rc, ANYC_ECLOSED);
+	check_both_ended(&w, ANYC_ECLOSED, ANYC_ECLOSED);
 	CHECK_INT(anyc_stream_sent(a), ==, 3);
 	anyc_stream_free(a);
 	anyc_stream_free(b);
@@ -53,40 +72,24 @@ ANYC_TEST(stream_pair, b114_close_wakes_both_directions)
 ANYC_TEST(stream_pair, b114_free_wakes_both_directions)
 {
 	struct anyc_stream *a, *b;
-	struct receiver r = { 0 };
-	struct sender s = { .data = "12345", .size = 5 };
-	struct anyc_group g;
+	struct waiting w;
 
 	CHECK_OK(anyc_stream_pair(&a, &b, 3));
-	r.stream = s.stream = a;
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, receive_once, &r));
-	CHECK_OK(anyc_spawn(&g, send_once, &s));
-	SETTLE();
+	wait_both_ways(&w, a);
 	anyc_stream_free(a);
 	anyc_stream_free(b);
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_RC(r.rc, ANYC_ECLOSED);
-	CHECK_RC(s.rc, ANYC_ECLOSED);
+	check_both_ended(&w, ANYC_ECLOSED, ANYC_ECLOSED);
 }
 
 ANYC_TEST(stream_pair, b116_the_peer_closes)
 {
 	struct anyc_stream *a, *b;
-	struct receiver r = { 0 };
-	struct sender s = { .data = "12345", .size = 5 };
-	struct anyc_group g;
+	struct waiting w;
 
 	CHECK_OK(anyc_stream_pair(&a, &b, 3));
-	r.stream = s.stream = a;
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, receive_once, &r));
-	CHECK_OK(anyc_spawn(&g, send_once, &s));
-	SETTLE();
+	wait_both_ways(&w, a);
 	CHECK_OK(anyc_stream_close(b));
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_RC(r.rc, 0);
-	CHECK_RC(s.rc, ANYC_EBROKEN);
+	check_both_ended(&w, 0, ANYC_EBROKEN);
 	CHECK_RC(anyc_stream_send(a, "x", 1), ANYC_EBROKEN);
 	CHECK_INT(anyc_error_errno(ANYC_EBROKEN), ==, EPIPE);
 	anyc_stream_free(a);
@@ -96,21 +99,13 @@ ANYC_TEST(stream_pair, b116_the_peer_closes)
 ANYC_TEST(stream_pair, b122_a_cancelled_call_loses_nothing)
 {
 	struct anyc_stream *a, *b;
-	struct receiver r = { 0 };
-	struct sender s = { .data = "12345", .size = 5 };
-	struct anyc_group g;
+	struct waiting w;
 
 	CHECK_OK(anyc_stream_pair(&a, &b, 3));
-	s.stream = r.stream = a;
-	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, receive_once, &r));
-	CHECK_OK(anyc_spawn(&g, send_once, &s));
-	SETTLE();
-	CHECK_OK(anyc_scope_cancel(&r.scope, NULL));
-	CHECK_OK(anyc_scope_cancel(&s.scope, NULL));
-	CHECK_OK(anyc_group_leave(&g, 0));
-	CHECK_RC(r.rc, ANYC_ECANCELED);
-	CHECK_RC(s.rc, ANYC_ECANCELED);
+	wait_both_ways(&w, a);
+	CHECK_OK(anyc_scope_cancel(&w.receiver.scope, NULL));
+	CHECK_OK(anyc_scope_cancel(&w.sender.scope, NULL));
+	check_both_ended(&w, ANYC_ECANCELED, ANYC_ECANCELED);
 	CHECK_INT(anyc_stream_sent(a), ==, 3);
 	CHECK_OK(anyc_stream_send(b, "late", 3));
 	CHECK_RECEIVES(a, "lat");
@@ -245,7 +240,8 @@ static void *receive_elsewhere(void *arg)
 	return (void *)rc;
 }
 
-ANYC_TEST(stream_pair, r12_of_one_loop)
+/* Refused, with nothing taken. */
+ANYC_TEST(stream_pair, r12_another_loops_task_is_refused)
 {
 	struct anyc_stream *a, *b;
 	pthread_t thread;
@@ -256,6 +252,7 @@ ANYC_TEST(stream_pair, r12_of_one_loop)
 	CHECK_INT(pthread_create(&thread, NULL, receive_elsewhere, b), ==, 0);
 	CHECK_INT(pthread_join(thread, &result), ==, 0);
 	CHECK_RC((int)(intptr_t)result, ANYC_ETHREAD);
+	CHECK_REPORT("another thread's loop");
 	CHECK_RECEIVES(b, "x");
 	anyc_stream_free(a);
 	anyc_stream_free(b);
@@ -317,42 +314,31 @@ ANYC_TEST(staple, b125_each_direction_by_its_own)
 	unstaple(&s);
 }
 
-ANYC_TEST(staple, b125_close_closes_both_and_wakes)
+static void check_ends(bool freed)
 {
 	struct stapled s;
-	struct receiver r = { 0 };
-	struct sender out = { .data = "12345", .size = 5 };
-	struct anyc_group g;
-	bool freed;
+	struct waiting w;
+	char buf[8];
 
-	for (freed = false;; freed = true) {
-		char buf[8];
+	staple(&s);
+	wait_both_ways(&w, s.here);
+	if (freed)
+		anyc_stream_free(s.here);
+	else
+		CHECK_OK(anyc_stream_close(s.here));
+	check_both_ended(&w, ANYC_ECLOSED, ANYC_ECLOSED);
+	CHECK_RC(anyc_stream_send(s.feeds, "x", 1), ANYC_EBROKEN);
+	CHECK_RECEIVES(s.hears, "123");
+	CHECK_RC(anyc_stream_receive(s.hears, buf, sizeof buf), 0);
+	if (freed)
+		s.here = NULL;
+	unstaple(&s);
+}
 
-		staple(&s);
-		memset(&r, 0, sizeof r);
-		out.done = false;
-		r.stream = out.stream = s.here;
-		anyc_group_enter(&g, NULL);
-		CHECK_OK(anyc_spawn(&g, receive_once, &r));
-		CHECK_OK(anyc_spawn(&g, send_once, &out));
-		SETTLE();
-		CHECK(!r.done && !out.done);
-		if (freed)
-			anyc_stream_free(s.here);
-		else
-			CHECK_OK(anyc_stream_close(s.here));
-		CHECK_OK(anyc_group_leave(&g, 0));
-		CHECK_RC(r.rc, ANYC_ECLOSED);
-		CHECK_RC(out.rc, ANYC_ECLOSED);
-		CHECK_RC(anyc_stream_send(s.feeds, "x", 1), ANYC_EBROKEN);
-		CHECK_RECEIVES(s.hears, "123");
-		CHECK_RC(anyc_stream_receive(s.hears, buf, sizeof buf), 0);
-		if (freed)
-			break;
-		unstaple(&s);
-	}
-	anyc_stream_free(s.feeds);
-	anyc_stream_free(s.hears);
+ANYC_TEST(staple, b125_close_closes_both_and_wakes)
+{
+	check_ends(false);
+	check_ends(true);
 }
 
 /* A stream that cannot close well. */
