@@ -225,7 +225,8 @@ ANYC_API ANYC_MUST_CHECK int anyc_tcp_adopt_listener(struct anyc_listener **out,
  * Pipes as streams of one direction: the other one is ANYC_ENOTSUP.  open makes a pipe; adopt takes
  * an end, or a FIFO, over, whose directions are as it was opened, and makes it non-blocking (not
  * standard input, output and error, which are not made to wait either).  Sending the end closes.
- * After a failure the descriptor is still the caller's, and both of open's streams are NULL.
+ * After a failure the descriptor is still the caller's, and both of open's streams are NULL.  Not
+ * checkpoints.
  *   errors  ANYC_EINVAL with a sentence, -errno
  */
 ANYC_API ANYC_MUST_CHECK int anyc_pipe_open(struct anyc_stream **receive,

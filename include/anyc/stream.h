@@ -57,8 +57,10 @@ ANYC_API ANYC_MUST_CHECK int anyc_stream_send_some(struct anyc_stream *s, const 
 /*
  * Sends size bytes of a regular file, from offset on; the file's own position is neither used nor
  * moved.  A socket has the kernel send them without a copy (sendfile(2)); for other streams they
- * are read into a buffer.  What is not in memory is read by a worker thread.  The descriptor is
- * the caller's, and stays open until the call returns.
+ * are read into a buffer.  What is not in memory is read by a worker thread first, as far as the
+ * kernel tells: for sendfile it is asked for the last byte of each 256 KiB (RWF_NOWAIT of
+ * preadv2(2)), so a gap before that, or a file system that cannot tell, makes the loop wait for the
+ * disk.  The descriptor is the caller's, and stays open until the call returns.
  *   checkpoint  yes     cancelled  anyc_stream_sent() bytes were accepted, as after other errors
  *   errors  as send; ANYC_EINCOMPLETE: the file ended before; -errno of reading it (-EISDIR,
  *           -ESPIPE for a pipe, -EIO); -ENOMEM, -EAGAIN (no thread)
@@ -150,6 +152,7 @@ ANYC_API void anyc_stream_init(struct anyc_stream *s, const struct anyc_stream_o
  * `capacity` bytes for each direction (0: 64 KiB).  Once one is closed, the other receives what
  * was sent and then the end, and its own send is ANYC_EBROKEN with EPIPE.  The pair belongs to the
  * loop, or the thread without one, whose task first uses it; each end is freed on its own.
+ * Not a checkpoint; also outside tasks.
  *   errors  -ENOMEM, ANYC_EINVAL (more than ANYC_IO_MAX); *a and *b are NULL
  */
 ANYC_API ANYC_MUST_CHECK int anyc_stream_pair(struct anyc_stream **a, struct anyc_stream **b,
@@ -157,7 +160,7 @@ ANYC_API ANYC_MUST_CHECK int anyc_stream_pair(struct anyc_stream **a, struct any
 /*
  * One stream of two, which it owns: it receives from `receives` and sends to `sends`.  send_eof
  * closes `sends`; close closes both, whatever becomes of the first, and returns the first error;
- * attributes are those of `receives`, then those of `sends`.
+ * attributes are those of `receives`, then those of `sends`.  Not a checkpoint.
  *   errors  -ENOMEM, ANYC_EINVAL (NULL, or twice the same); both are then still the caller's
  */
 ANYC_API ANYC_MUST_CHECK int anyc_stream_staple(struct anyc_stream **out,

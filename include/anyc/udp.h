@@ -70,14 +70,14 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_udp_connect(struct anyc_datagram **out, con
 }
 /*
  * Takes a bound UDP socket over, connected or not, and makes it non-blocking; after a failure the
- * descriptor is still the caller's, and as it was.
+ * descriptor is still the caller's, and as it was.  Not a checkpoint.
  *   errors  ANYC_EINVAL with a sentence, -errno
  */
 ANYC_API ANYC_MUST_CHECK int anyc_udp_adopt(struct anyc_datagram **out, int fd);
 
 /*
  * Joins or leaves a multicast group ("239.1.2.3", "ff02::fb", "ff02::fb%eth0") on an interface, by
- * its name or number (NULL: the group's scope, else the system's choice).
+ * its name or number (NULL: the group's scope, else the system's choice).  Not checkpoints.
  *   errors  ANYC_EINVAL, ANYC_ECLOSED, -errno (-EADDRINUSE: joined already; -EADDRNOTAVAIL: not
  *           joined)
  */

@@ -128,7 +128,7 @@ ANYC_API ANYC_MUST_CHECK int anyc_unix_address(struct anyc_address *out, const c
 
 /* Take a connected stream socket, a listening one, or a datagram socket of UNIX over, and make it
  * non-blocking; after a failure the descriptor is still the caller's, and as it was.  No path is
- * removed at close.
+ * removed at close.  Not checkpoints.
  *   errors  ANYC_EINVAL with a sentence, -errno */
 ANYC_API ANYC_MUST_CHECK int anyc_unix_adopt(struct anyc_stream **out, int fd);
 ANYC_API ANYC_MUST_CHECK int anyc_unix_adopt_listener(struct anyc_listener **out, int fd);
