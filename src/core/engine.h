@@ -5,7 +5,8 @@
  *	turn.c     runs ready tasks inside a turn; the only place that switches
  *	order.c    the order of ready tasks, for tests      place.c   where they are cancelled
  *	task.c     makes and ends tasks        group.c   their groups      scope.c   cancellation
- *	timer.c    the heap                    fd.c      readiness         poll_epoll.c  system calls
+ *	timer.c    the heap                    fd.c      readiness
+ *	poll_epoll.c  system calls
  *	wake.c     eventfd, tokens, posts      worker.c  threads
  *	loop.c     an engine inside a native loop or alone    plain.c   in a thread without a loop
  */
