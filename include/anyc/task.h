@@ -249,7 +249,7 @@ struct anyc_call {
 	const char *name; /* the task's; NULL: "call" */
 	int32_t rc;       /* out: its result; ANYC_ETASKCANCELED: cancelled, or not begun */
 	int32_t pad_;
-	void *reserved_;
+	struct anyc_call *next_;
 };
 #define ANYC_CALL(fn, arg) {(fn), (arg), #fn, 0, 0, NULL}
 
@@ -305,6 +305,63 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_race(size_t *winner, struct anyc_call *call
 {
 	return anyc_race_sized(winner, calls, count, options, sizeof *options);
 }
+
+/*
+ * The same calls, one by one as they end, while the others go on.
+ *
+ *	struct anyc_as_completed answers;
+ *	size_t i;
+ *
+ *	rc = anyc_as_completed_enter(&answers, calls, count, NULL);
+ *	if (rc != 0)
+ *		return rc;
+ *	while ((rc = anyc_as_completed_next(&answers, &i)) > 0)
+ *		print(i, calls[i].rc);
+ *	return anyc_as_completed_leave(&answers, rc);
+ *
+ * It is a group, and encloses what is between enter and leave as one does.  The fields are private;
+ * calls stays where it is until leave.
+ */
+struct anyc_as_completed {
+	struct anyc_group group_;
+	struct anyc_call *calls_;
+	struct anyc_call *first_, *last_; /* have ended, and nobody was told */
+	size_t count_, begun_, running_;
+	size_t limit_, stack_size_;
+	bool host_waits_;
+	uint8_t pad_[7];
+	void *reserved_[4];
+};
+
+/*
+ * Makes all calls, or as many as options->limit says; the others are begun by next.
+ * Not a checkpoint.
+ *   errors  ANYC_EINVAL (no calls, or one without a function), ANYC_ENOTASK: nothing was called,
+ *           and there is nothing to leave
+ */
+ANYC_API ANYC_MUST_CHECK int
+anyc_as_completed_enter_sized(struct anyc_as_completed *a, struct anyc_call *calls, size_t count,
+			      const struct anyc_gather_options *options, size_t size);
+ANYC_INLINE ANYC_MUST_CHECK int anyc_as_completed_enter(struct anyc_as_completed *a,
+							struct anyc_call *calls, size_t count,
+							const struct anyc_gather_options *options)
+{
+	return anyc_as_completed_enter_sized(a, calls, count, options, sizeof *options);
+}
+/*
+ * Waits until one more call has ended: 1, and its index to *i; its result is in calls[*i].rc, an
+ * error too, which cancels nobody and whose sentence is not kept.  0 when every call was told of,
+ * each time.  A call that cannot be begun has ended with the error of spawn.
+ *   checkpoint  always      cancelled  no call was told of
+ *   errors  ANYC_ECANCELED, ANYC_EINVAL (i is NULL), ANYC_EMISUSE: not the task that entered, or
+ *           nobody has; *i is then 0
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_as_completed_next(struct anyc_as_completed *a, size_t *i);
+/*
+ * Cancels the calls that have not ended and waits for them; rc is the result of the host's body.
+ * Returns what anyc_group_leave() does; no call's error.  Not a checkpoint.
+ */
+ANYC_API int anyc_as_completed_leave(struct anyc_as_completed *a, int rc);
 
 /* ------------------------------------------------------------------------- the current task */
 

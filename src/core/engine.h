@@ -392,6 +392,11 @@ void anyc__errors_forget(struct anyc_task *t);
  * gets the sentence too. */
 void anyc__errors_tell(const struct anyc_group *g, struct anyc_task *host, bool sentence);
 
+/* -------------------------------------------------------------------------------- gather.c */
+
+/* ANYC_EINVAL, with its sentence, for calls that cannot be made. */
+int anyc__calls_check(const struct anyc_call *calls, size_t count, const char *what);
+
 /* --------------------------------------------------------------------------------- local.c */
 
 /* A new task has what its spawner, the current task, has, if both are of one engine. */

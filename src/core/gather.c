@@ -205,7 +205,7 @@ static void options_read(struct gather *g, const struct anyc_gather_options *opt
 	g->stack_size = o.stack_size;
 }
 
-static int calls_check(const struct anyc_call *calls, size_t count, const char *what)
+int anyc__calls_check(const struct anyc_call *calls, size_t count, const char *what)
 {
 	size_t i;
 
@@ -222,7 +222,7 @@ int anyc_gather_sized(struct anyc_call *calls, size_t count,
 {
 	struct gather g = {
 		.calls = calls, .count = count, .site = __builtin_return_address(0)};
-	int rc = calls_check(calls, count, "anyc_gather");
+	int rc = anyc__calls_check(calls, count, "anyc_gather");
 
 	options_read(&g, options, size);
 	return rc != 0 ? rc : run(&g);
@@ -253,7 +253,7 @@ int anyc_race_sized(size_t *winner, struct anyc_call *calls, size_t count,
 {
 	struct gather g = {
 		.calls = calls, .count = count, .race = true, .site = __builtin_return_address(0)};
-	int rc = calls_check(calls, count, "anyc_race");
+	int rc = anyc__calls_check(calls, count, "anyc_race");
 
 	if (winner != NULL)
 		*winner = 0;

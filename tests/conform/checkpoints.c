@@ -103,6 +103,7 @@ CALL(gather, anyc_gather(one_call, 1, NULL))
 CALL(gather_nothing, anyc_gather(NULL, 0, NULL))
 CALL(map, anyc_map(NULL, count_up, &uncalled, 1, sizeof uncalled, NULL))
 CALL(race, anyc_race(NULL, one_call, 1, NULL))
+CALL(as_completed_next, anyc_as_completed_next(&(struct anyc_as_completed){ 0 }, &(size_t){ 0 }))
 
 static char buffer[16];
 
@@ -253,6 +254,7 @@ static const struct checkpoint {
 	{ "anyc_gather", call_gather_nothing, 0 },
 	{ "anyc_map", call_map, 0 },
 	{ "anyc_race", call_race, 0 },
+	{ "anyc_as_completed_next", call_as_completed_next, 0 },
 	{ "anyc_event_wait", call_event_wait, 0 },
 	{ "anyc_lock_acquire", call_lock_acquire, 0 },
 	{ "anyc_condition_wait", call_condition_wait, 0 },

@@ -23,7 +23,7 @@ static const struct section {
 	{ "detection", "detect" },
 	{ "checkpoints", "checkpoint checkpoints" },
 	{ "scopes", "scope" },
-	{ "groups", "group gather" },
+	{ "groups", "group gather as_completed" },
 	{ "tasks and stacks", "stack inspect shuffle" },
 	{ "task-locals, attributes", "local attribute" },
 	{ "errors", "error" },

@@ -306,6 +306,29 @@ static int gather(void *arg)
 
 FAULTS(b059_gather, gather, AND_TWICE)
 
+static int as_completed(void *arg)
+{
+	struct anyc_call calls[] = { ANYC_CALL(nap, NULL), ANYC_CALL(nap, NULL),
+				     ANYC_CALL(nap, NULL) };
+	struct anyc_gather_options o = { .limit = 2 };
+	struct anyc_as_completed all;
+	size_t i;
+	int n = 0, rc = anyc_as_completed_enter(&all, calls, 3, &o);
+
+	(void)arg;
+	if (rc != 0)
+		return rc;
+	while ((rc = anyc_as_completed_next(&all, &i)) > 0) {
+		CHECK(calls[i].rc == 0 || calls[i].rc == -ENOMEM ||
+		      calls[i].rc == ANYC_ETASKCANCELED);
+		n++;
+	}
+	CHECK(rc != 0 || n == 3);
+	return anyc_as_completed_leave(&all, rc);
+}
+
+FAULTS(b059_as_completed, as_completed, AND_TWICE)
+
 static int square(void *arg)
 {
 	int rc = anyc_checkpoint(), *n = arg;
