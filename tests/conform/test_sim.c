@@ -370,10 +370,26 @@ ANYC_TEST_ON(sim, a_token_holds_the_clock, "sim", .deadline = 60)
 	CHECK_INT(anyc_now() - start, >, 0);
 	CHECK_INT(anyc_now() - start, <, 10 * ANYC_SECOND);
 	pthread_join(thread, NULL);
-	/* Nobody does any more. */
+	/* Nobody does any more, which the sim sees when all wait. */
+	CHECK_OK(anyc_sleep(1));
 	start = anyc_now();
 	CHECK_OK(anyc_sleep(ANYC_SECOND));
 	CHECK_INT(anyc_now() - start, ==, ANYC_SECOND);
+}
+
+/* What a task works while the outside is waited for is over when it sets a deadline. */
+ANYC_TEST_ON(sim, a_deadline_begins_when_it_is_set, "sim", .deadline = 60)
+{
+	struct anyc_token *token = anyc_loop_token(anyc_current_loop());
+	struct anyc_scope s;
+
+	CHECK_OK(anyc_sleep(ANYC_MILLISECOND));
+	usleep(30000);
+	anyc_scope_enter_timeout(&s, 20 * ANYC_MILLISECOND);
+	CHECK_OK(anyc_sleep(1));
+	CHECK_OK(anyc_checkpoint());
+	CHECK_OK(anyc_scope_leave(&s, 0));
+	anyc_token_unref(token);
 }
 
 /* ----------------------------------------------------------------------------- manual clock */
