@@ -359,8 +359,7 @@ static void free_is_quiet(struct anyc__run *r)
 	int os_errno;
 
 	anyc_fail(ANYC_EBROKEN, ENOTTY, "what happened before");
-	errno = E2BIG;
-	ANYC_CHECK_NO_CHECKPOINT(anyc_stream_free(r->a); os_errno = errno);
+	ANYC_CHECK_NO_CHECKPOINT(errno = E2BIG; anyc_stream_free(r->a); os_errno = errno);
 	r->a = NULL;
 	WANT(r, os_errno == E2BIG, "free has changed errno");
 	WANT(r, strcmp(anyc_error_detail(ANYC_EBROKEN), "what happened before") == 0,
