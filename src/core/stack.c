@@ -66,6 +66,7 @@
 #define BATCH_LARGEST 1024u               /* more than UIO_MAXIOV is refused */
 #define HOT_FIRST 64u                     /* of the default size; scaled by size */
 #define HOT_LARGEST 1024u
+#define SETTLED_AT_ONCE 1024u             /* 0.4 us each */
 #define COLOURS 8u                        /* lines of cache that the tops are spread over */
 #define FIBER_USES 1024u                  /* a TSan fiber's shadow stack grows by each task's end */
 
@@ -560,49 +561,38 @@ int anyc__stack_get_slow(struct anyc__stack_pool *pool, size_t size, struct anyc
 	return 0;
 }
 
-/* Moves a list of idle stacks to the cold, all but their top pages back to the kernel. */
-static void chill(struct anyc__stack_class *c, struct anyc__stack *list)
+/* Moves n hot stacks to the cold, all but their top pages back to the kernel. */
+static void chill(struct anyc__stack_class *c, uint32_t n)
 {
 	struct anyc__slab *scratch = c->slab;
 	uintptr_t in_page = page_size() - 1;
-	uint32_t n = 0;
+	uint32_t filled = 0;
 
-	while (list != NULL) {
-		struct anyc__stack *stack = list;
+	c->hot_count -= n;
+	c->cold_count += n;
+	while (n-- > 0) {
+		struct anyc__stack *stack = c->hot;
 
-		list = stack->next;
-		scratch->iov[n++] = (struct iovec){ stack->low,
+		c->hot = stack->next;
+		scratch->iov[filled++] = (struct iovec){ stack->low,
 			((uintptr_t)stack & ~in_page) - (uintptr_t)stack->low };
 		stack->next = c->cold;
 		c->cold = stack;
-		c->cold_count++;
-		if (n == scratch->room || list == NULL) {
-			(void)advise(scratch->iov, n, MADV_DONTNEED); /* locked memory stays */
-			n = 0;
+		if (filled == scratch->room || n == 0) {
+			(void)advise(scratch->iov, filled, MADV_DONTNEED); /* locked memory stays */
+			filled = 0;
 		}
 	}
 }
 
-/* Cuts off what lies deeper than keep in the hot list. */
-static struct anyc__stack *cut(struct anyc__stack_class *c, uint32_t keep)
-{
-	struct anyc__stack **at = &c->hot, *rest;
-
-	for (uint32_t i = 0; i < keep && *at != NULL; i++)
-		at = &(*at)->next;
-	rest = *at;
-	*at = NULL;
-	if (c->hot_count > keep)
-		c->hot_count = keep;
-	return rest;
-}
-
 void anyc__stack_put_slow(struct anyc__stack_pool *pool, struct anyc__stack_class *c)
 {
-	if (pool->instrumented)
-		instrument_dead(c->hot);
-	chill(c, cut(c, c->hot_limit / 2));
 	c->batch = BATCH_FIRST; /* the burst is over */
+	pool->surplus = !pool->instrumented;
+	if (pool->instrumented) {
+		instrument_dead(c->hot);
+		chill(c, c->hot_count);
+	}
 }
 
 _Noreturn void anyc__stack_corrupt(const struct anyc__stack *stack)
@@ -662,16 +652,37 @@ void anyc__stack_pool_fini(struct anyc__stack_pool *pool)
 	anyc__stack_pool_init(pool);
 }
 
-void anyc__stack_pool_trim(struct anyc__stack_pool *pool)
+void anyc__stack_pool_settle(struct anyc__stack_pool *pool)
+{
+	pool->surplus = false;
+	for (int k = 0; k < ANYC__STACK_CLASSES; k++) {
+		struct anyc__stack_class *c = &pool->classes[k];
+		uint32_t n = c->hot_count > c->hot_limit / 2 ? c->hot_count - c->hot_limit / 2 : 0;
+
+		pool->surplus |= n > SETTLED_AT_ONCE;
+		if (n > 0)
+			chill(c, n < SETTLED_AT_ONCE ? n : SETTLED_AT_ONCE);
+	}
+}
+
+void anyc__stack_pool_forget(struct anyc__stack_pool *pool)
 {
 	for (int k = 0; k < ANYC__STACK_CLASSES; k++) {
 		struct anyc__stack_class *c = &pool->classes[k];
 
-		if (c->hot != NULL)
-			chill(c, cut(c, 0));
 		c->hot_limit = pool->instrumented ? 0 : scaled(HOT_FIRST, k);
 		c->batch = BATCH_FIRST;
+		pool->surplus |= c->hot_count > c->hot_limit;
 	}
+}
+
+void anyc__stack_pool_trim(struct anyc__stack_pool *pool)
+{
+	anyc__stack_pool_forget(pool);
+	for (int k = 0; k < ANYC__STACK_CLASSES; k++)
+		if (pool->classes[k].hot_count > 0)
+			chill(&pool->classes[k], pool->classes[k].hot_count);
+	pool->surplus = false;
 }
 
 static void class_stats(const struct anyc__stack_class *c, int k, struct anyc__stack_stats *stats)

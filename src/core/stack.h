@@ -12,7 +12,7 @@
  *   A stack goes through: virgin (never touched) -> ready (guarded, top page populated) -> live ->
  *   hot (as it was left) or cold (all but the top page returned to the kernel) -> live ...
  *   get takes the hottest there is; one task spawned and joined again and again makes no system
- *   call.
+ *   call, and nor does the end of many: what is too much is given back when nothing is to be run.
  */
 #ifndef ANYC__STACK_H
 #define ANYC__STACK_H
@@ -57,6 +57,7 @@ struct anyc__stack_class {
 struct anyc__stack_pool {
 	struct anyc__stack_class classes[ANYC__STACK_CLASSES];
 	bool instrumented; /* a checker watches: every get and put takes the slow path */
+	bool surplus;      /* more are hot than are to stay so: settle when there is time */
 };
 
 struct anyc__stack_stats {
@@ -71,10 +72,11 @@ void anyc__stack_pool_init(struct anyc__stack_pool *pool);
 /* Unmaps everything.  Stacks still live are abandoned: nothing may run or look there again. */
 void anyc__stack_pool_fini(struct anyc__stack_pool *pool);
 
-/*
- * Returns all idle memory but the top pages to the kernel, and forgets what past bursts taught.
- * For an engine that has been idle for a while; put alone keeps the most recent stacks warm.
- */
+/* Gives back some of the surplus, in less than a millisecond; pool->surplus: there is more. */
+void anyc__stack_pool_settle(struct anyc__stack_pool *pool);
+/* Forgets what past bursts taught of how many are to stay hot. */
+void anyc__stack_pool_forget(struct anyc__stack_pool *pool);
+/* The same, and returns all idle memory but the top pages to the kernel at once. */
 void anyc__stack_pool_trim(struct anyc__stack_pool *pool);
 
 void anyc__stack_pool_stats(const struct anyc__stack_pool *pool, struct anyc__stack_stats *stats);

@@ -392,7 +392,7 @@ static inline void pop(struct anyc__engine *e, struct anyc__turn *turn)
 static void take_events(struct anyc__engine *e, unsigned why)
 {
 	bool block = (why & ANYC__TURN_BLOCK) != 0 && nothing_ready(e) && e->budget > 0 &&
-		     e->blocked.first_ == NULL;
+		     e->blocked.first_ == NULL && !e->stacks.surplus;
 	bool told = ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && block;
 
 	if (told) {
@@ -431,6 +431,8 @@ void anyc__turn(struct anyc__engine *e, unsigned why)
 	run_ready(e, turn);
 	while (!turn->root_woken && wake_blocked_watchers(e))
 		run_ready(e, turn);
+	if (ANYC__UNLIKELY(e->stacks.surplus) && nothing_ready(e) && !turn->root_woken)
+		anyc__stack_pool_settle(&e->stacks);
 	anyc__poller_arm(e);
 	pop(e, turn);
 	if (e->turns == 0 && e->detached) {
@@ -439,10 +441,24 @@ void anyc__turn(struct anyc__engine *e, unsigned why)
 	}
 	if (ANYC__UNLIKELY(e->probes & ANYC__PROBE_WAIT) && hosted && e->turns == 0)
 		anyc__probe_wait(e, true);
-	if (e->ready_first != NULL || e->local_first != NULL)
+	if (!nothing_ready(e) || e->stacks.surplus)
 		anyc__soon(e);
 	if (e->turns == 0)
 		anyc__keepalive(e);
+}
+
+/* The last task has ended.  A loop gives stacks back bit by bit; a plain thread may not be in
+ * here again for long. */
+static void tidy_stacks(struct anyc__engine *e)
+{
+	if (e->stacks.classes[ANYC__STACK_DEFAULT_CLASS].hot_count <= IDLE_STACKS)
+		return;
+	if (e->entry == NULL) {
+		anyc__stack_pool_trim(&e->stacks);
+	} else {
+		anyc__stack_pool_forget(&e->stacks);
+		anyc__soon(e);
+	}
 }
 
 void anyc__keepalive(struct anyc__engine *e)
@@ -455,8 +471,8 @@ void anyc__keepalive(struct anyc__engine *e)
 	if (e->turns != 0 || on == e->kept_alive || e->gone)
 		return;
 	e->kept_alive = on;
-	if (!on && e->stacks.classes[ANYC__STACK_DEFAULT_CLASS].hot_count > IDLE_STACKS)
-		anyc__stack_pool_trim(&e->stacks);
+	if (!on)
+		tidy_stacks(e);
 #ifndef PLANT_KEEPALIVE_LOST
 	e->host->keepalive(e, on);
 #endif

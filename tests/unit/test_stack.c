@@ -453,6 +453,8 @@ Test(stack, trim_returns_memory)
 	}
 	for (int i = 0; i < 100; i++)
 		anyc__stack_put(&pool, all[i]);
+	anyc__stack_pool_settle(&pool);
+	cr_assert(!pool.surplus);
 	for (int i = 0; i < 100; i++)
 		warm += resident(all[i]->low);
 	cr_assert(warm <= 64, "%zu kept warm", warm);
@@ -463,6 +465,40 @@ Test(stack, trim_returns_memory)
 		cr_assert(resident(all[i]), "the top page stays");
 	}
 	anyc__stack_pool_fini(&pool);
+}
+
+/* The end of many tasks makes no system call; what is too much goes bit by bit. */
+Test(stack, a_surplus_is_settled_in_parts)
+{
+	enum { MANY = 3000 };
+	static struct anyc__stack *all[MANY];
+	struct anyc__stack_stats stats;
+	struct anyc__stack_pool pool;
+	size_t parts = 0, cold = 0;
+
+	anyc__stack_pool_init(&pool);
+	if (pool.instrumented) { /* there each goes at once */
+		anyc__stack_pool_fini(&pool);
+		return;
+	}
+	for (int i = 0; i < MANY; i++)
+		all[i] = get(&pool, 0);
+	cr_assert(!pool.surplus);
+	for (int i = 0; i < MANY; i++)
+		anyc__stack_put(&pool, all[i]);
+	anyc__stack_pool_stats(&pool, &stats);
+	cr_assert_eq(stats.cold, 0);
+	for (; pool.surplus; parts++) {
+		anyc__stack_pool_settle(&pool);
+		anyc__stack_pool_stats(&pool, &stats);
+		cr_assert(stats.cold > cold && stats.cold - cold <= 1024);
+		cold = stats.cold;
+	}
+	cr_assert_eq(parts, 3);
+	cr_assert(stats.hot > 0 && stats.hot <= 64);
+	cr_assert_eq(stats.hot + stats.cold, MANY);
+	anyc__stack_pool_fini(&pool);
+	cr_assert_eq(blocks, 0);
 }
 
 Test(stack, out_of_memory)
