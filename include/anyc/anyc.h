@@ -18,6 +18,7 @@
 #include <anyc/stream.h>
 #include <anyc/net.h>
 #include <anyc/streams.h>
+#include <anyc/connect.h>
 #include <anyc/udp.h>
 #include <anyc/unix.h>
 #include <anyc/signal.h>

@@ -8,6 +8,7 @@
 #define ANYC_TLS_H
 
 #include <anyc/base.h>
+#include <anyc/connect.h>
 #include <anyc/net.h>
 #include <anyc/stream.h>
 #include <anyc/tls_context.h>
@@ -73,6 +74,23 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_tls_connect(struct anyc_stream **out, const
 						 const struct anyc_tls_options *options)
 {
 	return anyc_tls_connect_sized(out, host, port, options, sizeof *options);
+}
+/*
+ * A connectable (connect.h) that handshakes as a client over what another one gives, which it owns.
+ * host is the name that the certificate must carry; of the options tcp is left out.
+ *   errors  ANYC_EINVAL, -ENOMEM; the one below is then still the caller's
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_tls_connectable_sized(struct anyc_connectable **out,
+							struct anyc_connectable *below,
+							const char *host,
+							const struct anyc_tls_options *options,
+							size_t size);
+ANYC_INLINE ANYC_MUST_CHECK int anyc_tls_connectable(struct anyc_connectable **out,
+						     struct anyc_connectable *below,
+						     const char *host,
+						     const struct anyc_tls_options *options)
+{
+	return anyc_tls_connectable_sized(out, below, host, options, sizeof *options);
 }
 
 /*

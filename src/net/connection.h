@@ -23,6 +23,9 @@ void anyc__connection_drop(struct anyc__connection *c);
 struct anyc_stream *anyc__connection_open(struct anyc__connection *c, bool of_unix);
 /* The connection of a stream of UNIX, or NULL. */
 struct anyc__connection *anyc__connection_of_unix(struct anyc_stream *s);
+/* NULL, or what is wrong with what anyc_tcp_connect() was given. */
+const char *anyc__tcp_bad_connect(const char *host, const char *port,
+				  const struct anyc_tcp_connect_options *o);
 /* Small writes go out at once; a failure to ask for that is of no interest. */
 void anyc__tcp_no_delay(int fd);
 

@@ -349,8 +349,8 @@ static int connect_to(struct anyc_stream **out, struct plan *p,
 	return rc;
 }
 
-static const char *bad_options(const char *host, const char *port,
-			       const struct anyc_tcp_connect_options *o)
+const char *anyc__tcp_bad_connect(const char *host, const char *port,
+				  const struct anyc_tcp_connect_options *o)
 {
 	if (host == NULL || port == NULL)
 		return "the host or the port is NULL";
@@ -373,7 +373,7 @@ int anyc_tcp_connect_sized(struct anyc_stream **out, const char *host, const cha
 	anyc__options_read(&o, sizeof o, options, size);
 	if (out != NULL)
 		*out = NULL;
-	wrong = out == NULL ? "out is NULL" : bad_options(host, port, &o);
+	wrong = out == NULL ? "out is NULL" : anyc__tcp_bad_connect(host, port, &o);
 	if (wrong != NULL)
 		return anyc__refuse_arguments(0, "connect: %s", wrong);
 	p.stagger = o.stagger != 0 ? o.stagger : DEFAULT_STAGGER;

@@ -192,6 +192,8 @@ void anyc__tls_facts_free(struct anyc__tls_facts *facts); /* NULL-safe */
 /* Copies options that may be older or newer than ours, and checks them. */
 int anyc__tls_options_copy(struct anyc_tls_options *out, const struct anyc_tls_options *options,
 			   size_t size);
+/* 0 for a name or an address that a client can check; or ANYC_EINVAL. */
+int anyc__tls_check_name(const char *host);
 /* A stream over the transport, before its handshake; after a failure the transport is untouched. */
 int anyc__tls_create(struct anyc__tls_stream **out, struct anyc_stream *transport,
 		     const char *host, const char *port, const struct anyc_tls_options *options);

@@ -95,6 +95,13 @@ static int read_name(struct name *out, const char *host)
 	return 0;
 }
 
+int anyc__tls_check_name(const char *host)
+{
+	struct name name;
+
+	return read_name(&name, host);
+}
+
 static int expect_name(SSL *ssl, const struct name *name, const struct anyc_tls_options *options)
 {
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |

@@ -142,6 +142,19 @@ static struct anyc_message message = { .data = buffer, .size = 4 };
 CALL(datagram_receive_many, anyc_datagram_receive_many(w->datagram, &message, 1, 0))
 CALL(datagram_send_many, anyc_datagram_send_many(w->datagram, &message, 1, 0))
 
+static int call_connect(struct world *w)
+{
+	struct anyc_connectable *c;
+	struct anyc_stream *s = w->near;
+	int rc;
+
+	CHECK_OK(anyc_tcp_connectable(&c, "127.0.0.1", w->port, NULL));
+	rc = anyc_connect(&s, c);
+	anyc_connectable_free(c);
+	CHECK(s == NULL);
+	return rc;
+}
+
 static int call_file_stream_open(struct world *w)
 {
 	struct anyc_stream *s = w->near;
@@ -292,6 +305,7 @@ static const struct checkpoint {
 	{ "anyc_stream_send_file", call_stream_send_file, 0 },
 	{ "anyc_stream_sendv", call_stream_sendv, 0 },
 	{ "anyc_stream_send_some", call_stream_send_some, 0 },
+	{ "anyc_connect", call_connect, 0 },
 	{ "anyc_file_stream_open", call_file_stream_open, 0 },
 	{ "anyc_reader_receive", call_reader_receive, 0 },
 	{ "anyc_reader_exactly", call_reader_exactly, 0 },

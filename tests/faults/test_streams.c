@@ -194,6 +194,103 @@ static int accept_either(void *arg)
 
 FAULTS(r16_multi_listener, accept_either, ALSO(ENDED_EARLY))
 
+/* ---------------------------------------------------------------------------- connectables */
+
+/* Puts text and buffered around *c; after a failure *c is what there is to free. */
+static int wrap_connectable(struct anyc_connectable **c)
+{
+	struct anyc_connectable *out;
+	int rc = anyc_text_connectable(&out, *c, NULL);
+
+	CHECK((rc == 0) == (out != NULL));
+	if (rc == 0) {
+		*c = out;
+		rc = anyc_buffered_connectable(&out, *c);
+		CHECK((rc == 0) == (out != NULL));
+	}
+	if (rc == 0)
+		*c = out;
+	return rc;
+}
+
+/* Twice by the same one, to a listener that answers. */
+static int connect_twice(struct anyc_connectable *c, struct anyc_listener *l)
+{
+	struct anyc_stream *s, *in = NULL;
+	int rc = 0, i;
+
+	for (i = 0; i < 2 && rc == 0; i++) {
+		rc = anyc_connect(&s, c);
+		CHECK((rc == 0) == (s != NULL));
+		if (rc == 0)
+			rc = anyc_listener_accept(l, &in);
+		if (rc == 0)
+			rc = anyc_stream_send(in, said, sizeof said - 1);
+		if (rc == 0)
+			rc = anyc_stream_close(in);
+		if (rc == 0)
+			rc = hear(s);
+		anyc_stream_free(in);
+		anyc_stream_free(s);
+		in = NULL;
+	}
+	return rc;
+}
+
+static int by_connectable(struct anyc_connectable **c, struct anyc_listener *l, int rc)
+{
+	CHECK((rc == 0) == (*c != NULL));
+	if (rc == 0)
+		rc = wrap_connectable(c);
+	if (rc == 0)
+		rc = connect_twice(*c, l);
+	anyc_connectable_free(*c);
+	anyc_listener_free(l);
+	return rc;
+}
+
+static int connect_by_tcp(void *arg)
+{
+	struct anyc_tcp_connect_options o = { .local_host = "127.0.0.1" };
+	struct anyc_connectable *c = NULL;
+	struct anyc_listener *l;
+	struct anyc_address address;
+	char port[8];
+	int rc = anyc_tcp_listen(&l, "127.0.0.1", "0", NULL);
+
+	(void)arg;
+	if (rc == 0)
+		rc = anyc_listener_attribute(l, &anyc_attribute_local_address, &address,
+					     sizeof address);
+	if (rc != 0) {
+		anyc_listener_free(l);
+		return rc;
+	}
+	snprintf(port, sizeof port, "%u", anyc_address_port(&address) & 0xffffU);
+	return by_connectable(&c, l, anyc_tcp_connectable(&c, "127.0.0.1", port, &o));
+}
+
+static int connect_by_unix(void *arg)
+{
+	char name[32] = "";
+	struct anyc_unix_options o;
+	struct anyc_connectable *c = NULL;
+	struct anyc_listener *l;
+	int rc;
+
+	(void)arg;
+	memset(&o, 0, sizeof o);
+	snprintf(name + 1, sizeof name - 1, "anyc-faults-%d", (int)getpid());
+	o.path_length = 1 + strlen(name + 1);
+	rc = anyc_unix_listen(&l, name, &o);
+	return rc != 0 ? rc : by_connectable(&c, l, anyc_unix_connectable(&c, name, &o));
+}
+
+FAULTS(h27_connectables_of_tcp, connect_by_tcp,
+       ALSO(ENDED_EARLY, -EPROTO, ANYC_EINCOMPLETE, -ECONNREFUSED, -EADDRNOTAVAIL))
+FAULTS(h27_connectables_of_unix, connect_by_unix,
+       ALSO(ENDED_EARLY, -EPROTO, ANYC_EINCOMPLETE, -ECONNREFUSED))
+
 /* ----------------------------------------------------------------------------------- files */
 
 static int write_and_read(void *arg)

@@ -79,22 +79,38 @@ static int talk(struct anyc_stream *s)
 	return rc != 0 ? rc : n < 0 ? n : n == 0 ? -EPROTO : 0;
 }
 
-static int tls_echo(void *arg)
+/* By a connectable, around one of TCP; or directly. */
+static int connect_by(struct anyc_stream **out, const struct world *w, bool connectable)
+{
+	struct anyc_tls_options o = { .context = w->client };
+	struct anyc_connectable *c = NULL, *tls = NULL;
+	int rc;
+
+	if (!connectable)
+		return anyc_tls_connect(out, "localhost", w->port, &o);
+	rc = anyc_tcp_connectable(&c, "127.0.0.1", w->port, NULL);
+	if (rc == 0)
+		rc = anyc_tls_connectable(&tls, c, "localhost", &o);
+	CHECK((rc == 0) == (tls != NULL));
+	if (rc == 0)
+		rc = anyc_connect(out, tls);
+	anyc_connectable_free(tls != NULL ? tls : c);
+	return rc;
+}
+
+static int echo_over(bool connectable)
 {
 	struct world w = { 0 };
 	struct anyc_stream *s = NULL;
 	struct anyc_group g;
 	int rc;
 
-	(void)arg;
 	anyc_group_enter(&g, NULL);
 	rc = world_make(&w);
 	if (rc == 0)
 		rc = anyc_spawn(&g, serve_one, &w);
 	if (rc == 0) {
-		struct anyc_tls_options o = { .context = w.client };
-
-		rc = anyc_tls_connect(&s, "localhost", w.port, &o);
+		rc = connect_by(&s, &w, connectable);
 		CHECK((rc == 0) == (s != NULL));
 	}
 	if (rc == 0)
@@ -103,6 +119,18 @@ static int tls_echo(void *arg)
 	rc = anyc_group_leave(&g, rc);
 	world_end(&w);
 	return rc;
+}
+
+static int tls_echo(void *arg)
+{
+	(void)arg;
+	return echo_over(false);
+}
+
+static int tls_connectable(void *arg)
+{
+	(void)arg;
+	return echo_over(true);
 }
 
 /*
@@ -275,6 +303,18 @@ ANYC_TEST_MAIN(faults, r17_tls_echo, ANYC_ROWS_ALL, .deadline = 200)
 
 	make_files();
 	sweep(on_row, &(struct task){ tls_echo }, &options);
+	remove_files();
+}
+
+ANYC_TEST_MAIN(faults, h27_connectables_of_tls, ANYC_ROWS_ALL, .deadline = 200)
+{
+	struct anyc_fault_options options = {
+		.name = "h27_connectables_of_tls",
+		ALSO(ENDED_EARLY, -EPROTO, ANYC_ETLS, -ECONNREFUSED, -EADDRNOTAVAIL),
+	};
+
+	make_files();
+	sweep(on_row, &(struct task){ tls_connectable }, &options);
 	remove_files();
 }
 
