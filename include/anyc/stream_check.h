@@ -30,7 +30,11 @@ enum {
 	ANYC_STREAM_NO_SEND_EOF = 2, /* it must be ANYC_ENOTSUP; close ends sending */
 	/* A send that is cancelled while it waits breaks the stream, and what it has sent need not
 	 * arrive: TLS. */
-	ANYC_STREAM_CUT_SEND_BREAKS = 4
+	ANYC_STREAM_CUT_SEND_BREAKS = 4,
+	ANYC_STREAM_TEXT = 8, /* takes UTF-8 only: what is sent is ASCII */
+	/* What a sends is kept, and b receives what is there and then the end, without waiting for
+	 * a: files.  What takes a peer is not looked at. */
+	ANYC_STREAM_STORED = 16
 };
 
 struct anyc_stream_check {

@@ -15,6 +15,9 @@
 #include "calls.h"
 
 #define RAW 4096
+/* How far a send looks ahead, at the least and at the most. */
+#define AHEAD_LEAST ((size_t)16)
+#define AHEAD_MOST  ((size_t)256 << 10)
 
 /* Inside a character: how many bytes are to come, and what the next one may be. */
 struct state {
@@ -28,6 +31,7 @@ struct text {
 	bool ended;	     /* nothing more comes from below */
 	bool spoilt;	     /* what comes now is no UTF-8 */
 	struct state sent;   /* where the bytes sent so far have ended */
+	size_t ahead;	     /* how far the next send looks */
 	uint64_t taken;	     /* bytes received that were UTF-8, for the sentence */
 	size_t start, end;
 	unsigned char raw[RAW];
@@ -225,6 +229,19 @@ static int refuse_sending(unsigned flags, const char *what)
 	return anyc__refuse_state(flags, -EILSEQ, EILSEQ, "%s", what);
 }
 
+/*
+ * Of n bytes that were looked at, some were taken below.  The rest is looked at again, so a call
+ * looks about as far as the last one got, however little that is.
+ */
+static void look_as_far(struct text *x, size_t n, size_t taken)
+{
+	x->ahead = taken == n ? x->ahead * 2 : taken * 2;
+	if (x->ahead < AHEAD_LEAST)
+		x->ahead = AHEAD_LEAST;
+	if (x->ahead > AHEAD_MOST)
+		x->ahead = AHEAD_MOST;
+}
+
 static int text_send_some(struct anyc_stream *s, const struct iovec *iov, int count, unsigned flags)
 {
 	struct text *x = text_of(s);
@@ -234,12 +251,14 @@ static int text_send_some(struct anyc_stream *s, const struct iovec *iov, int co
 	int rc;
 
 	count = count < 16 ? count : 16;
-	n = run_pieces(&ahead, iov, count, ANYC_IO_MAX);
+	n = run_pieces(&ahead, iov, count, x->ahead);
 	if (n == 0)
 		return refuse_sending(flags, "send: the next byte is no UTF-8");
 	rc = anyc_stream_send_some(x->below, piece, cut(piece, iov, count, n), flags);
-	if (rc > 0)
+	if (rc > 0) {
 		run_pieces(&x->sent, iov, count, (size_t)rc);
+		look_as_far(x, n, (size_t)rc);
+	}
 	return rc;
 }
 
@@ -299,6 +318,7 @@ int anyc_text_stream_sized(struct anyc_stream **out, struct anyc_stream *below,
 		return anyc_fail(-ENOMEM, ENOMEM, "anyc_text_stream: no memory");
 	x->below = below;
 	x->replace = o.replace;
+	x->ahead = RAW;
 	anyc_stream_init(&x->stream, &text_ops);
 	*out = &x->stream;
 	return 0;

@@ -49,7 +49,8 @@ unsigned char anyc__byte_at(const struct anyc__run *r, size_t i)
 {
 	uint32_t x = (uint32_t)i * 2654435761U + r->check.seed;
 
-	return (unsigned char)(x >> 24 ^ x >> 11);
+	x = x >> 24 ^ x >> 11;
+	return (unsigned char)(anyc__has_limit(r, ANYC_STREAM_TEXT) ? x & 0x7f : x);
 }
 
 unsigned char *anyc__data_make(const struct anyc__run *r, size_t size)
@@ -73,13 +74,14 @@ static void compare(const struct anyc__run *r, const unsigned char *data, size_t
 		     "byte %zu that came is not the one that was sent", at + i);
 }
 
-void anyc__receive_data(struct anyc__run *r, struct anyc_stream *s, size_t at, size_t n)
+void anyc__receive_data(struct anyc__run *r, struct anyc_stream *s, size_t at, size_t n,
+			size_t most)
 {
 	unsigned char buf[4096];
 	size_t have = 0;
 
 	while (have < n) {
-		size_t size = anyc__random_size(r, sizeof buf);
+		size_t size = anyc__random_size(r, most != 0 ? most : sizeof buf);
 		int rc;
 
 		size = size < n - have ? size : n - have;

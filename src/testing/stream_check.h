@@ -50,8 +50,9 @@ unsigned char *anyc__data_make(const struct anyc__run *r, size_t size);
 
 /* Ends the sending direction of s as it can. */
 void anyc__end_sending(struct anyc__run *r, struct anyc_stream *s);
-/* Receives bytes of the data from `at` on, exactly n. */
-void anyc__receive_data(struct anyc__run *r, struct anyc_stream *s, size_t at, size_t n);
+/* Receives bytes of the data from `at` on, exactly n, at most `most` (0: 4096) in one call. */
+void anyc__receive_data(struct anyc__run *r, struct anyc_stream *s, size_t at, size_t n,
+			size_t most);
 /* Receives the data from its first byte on until the end; how much it was. */
 size_t anyc__receive_to_end(struct anyc__run *r, struct anyc_stream *s);
 

@@ -13,9 +13,11 @@
 #include "stream_check.h"
 
 #define SOME 100000 /* bytes, more than a buffer or two */
+#define FEW  3000   /* that go one by one */
 
-/* Where a promise needs both directions. */
-#define BOTH ANYC_STREAM_ONE_WAY
+/* Where a promise needs both directions; or a call that waits for its peer. */
+#define BOTH  ANYC_STREAM_ONE_WAY
+#define WAITS ANYC_STREAM_STORED
 
 static void settle(const struct anyc__run *r)
 {
@@ -30,6 +32,7 @@ struct call {
 	struct anyc_scope scope;
 	const void *data; /* of a send */
 	size_t size;
+	size_t most; /* of each piece; 0: 9000 */
 	int rc;
 	bool done;
 	char buf[64];
@@ -66,7 +69,7 @@ static int send_pieces(void *arg)
 	size_t at = 0;
 
 	while (at < c->size) {
-		size_t n = anyc__random_size(r, 9000), cut;
+		size_t n = anyc__random_size(r, c->most != 0 ? c->most : 9000), cut;
 		struct iovec piece[3];
 		int rc;
 
@@ -109,26 +112,38 @@ static int receive_all(void *arg)
 {
 	struct call *c = arg;
 
-	anyc__receive_data(c->run, c->stream, 0, c->size);
+	anyc__receive_data(c->run, c->stream, 0, c->size, c->most);
 	return 0;
 }
 
 /* ------------------------------------------------------------------------------ what is sent */
 
-static void transfer(struct anyc__run *r, bool both)
+/* What is stored has to be there before it is received. */
+static void send_beside(struct anyc__run *r, struct anyc_group *g, anyc_task_fn *fn,
+			struct call *send)
 {
-	unsigned char *data = anyc__data_make(r, SOME);
-	struct call send[2] = { { .run = r, .stream = r->a, .data = data, .size = SOME },
-				{ .run = r, .stream = r->b, .data = data, .size = SOME } };
-	struct call receive[2] = { { .run = r, .stream = r->b, .size = SOME },
-				   { .run = r, .stream = r->a, .size = SOME } };
+	if (anyc__has_limit(r, ANYC_STREAM_STORED))
+		fn(send);
+	else
+		WANT_OK(r, anyc_spawn(g, fn, send));
+}
+
+static void transfer(struct anyc__run *r, bool both, size_t size, size_t most_sent,
+		     size_t most_received)
+{
+	unsigned char *data = anyc__data_make(r, size);
+	struct call send = { .run = r, .data = data, .size = size, .most = most_sent };
+	struct call receive = { .run = r, .size = size, .most = most_received };
+	struct call from[2] = { send, send }, to[2] = { receive, receive };
 	struct anyc_group g;
 	int i;
 
+	from[0].stream = to[1].stream = r->a;
+	from[1].stream = to[0].stream = r->b;
 	anyc_group_enter(&g, NULL);
 	for (i = 0; i < (both ? 2 : 1); i++) {
-		WANT_OK(r, anyc_spawn(&g, send_pieces, &send[i]));
-		WANT_OK(r, anyc_spawn(&g, receive_all, &receive[i]));
+		send_beside(r, &g, send_pieces, &from[i]);
+		WANT_OK(r, anyc_spawn(&g, receive_all, &to[i]));
 	}
 	WANT_OK(r, anyc_group_leave(&g, 0));
 	free(data);
@@ -136,12 +151,27 @@ static void transfer(struct anyc__run *r, bool both)
 
 static void in_order(struct anyc__run *r)
 {
-	transfer(r, false);
+	transfer(r, false, SOME, 0, 0);
 }
 
 static void both_ways(struct anyc__run *r)
 {
-	transfer(r, true);
+	transfer(r, true, SOME, 0, 0);
+}
+
+static void sent_byte_by_byte(struct anyc__run *r)
+{
+	transfer(r, false, FEW, 1, 0);
+}
+
+static void received_byte_by_byte(struct anyc__run *r)
+{
+	transfer(r, false, FEW, 0, 1);
+}
+
+static void all_byte_by_byte(struct anyc__run *r)
+{
+	transfer(r, !anyc__has_limit(r, BOTH), FEW, 1, 1);
 }
 
 static void single_bytes(struct anyc__run *r)
@@ -173,7 +203,7 @@ static void clogged(struct anyc__run *r)
 	/* A second sender is refused, and changes nothing. */
 	WANT_RC(r, anyc_stream_send(r->a, "x", 1), ANYC_EBUSY);
 	WANT(r, anyc_stream_sent(r->a) == sent, "a second sender has changed what sent says");
-	anyc__receive_data(r, r->b, 0, s.size);
+	anyc__receive_data(r, r->b, 0, s.size, 0);
 	WANT_OK(r, anyc_group_leave(&g, 0));
 	WANT_OK(r, s.rc);
 	free(data);
@@ -212,7 +242,7 @@ static void end_every_time(struct anyc__run *r)
 	int i;
 
 	anyc_group_enter(&g, NULL);
-	WANT_OK(r, anyc_spawn(&g, send_and_end, &s));
+	send_beside(r, &g, send_and_end, &s);
 	WANT(r, anyc__receive_to_end(r, r->b) == 500, "the end came too early");
 	WANT_OK(r, anyc_group_leave(&g, 0));
 	for (i = 0; i < 3; i++) {
@@ -249,7 +279,7 @@ static void half_closed(struct anyc__run *r)
 	WANT(r, anyc__receive_to_end(r, r->b) == 0, "data came from a stream that sent none");
 	anyc_group_enter(&g, NULL);
 	WANT_OK(r, anyc_spawn(&g, send_task, &s));
-	anyc__receive_data(r, r->a, 0, 300);
+	anyc__receive_data(r, r->a, 0, 300, 0);
 	WANT_OK(r, anyc_group_leave(&g, 0));
 	WANT_OK(r, s.rc);
 	WANT_OK(r, anyc_stream_send_eof(r->a));
@@ -282,6 +312,16 @@ static void all_closed(struct anyc__run *r, struct anyc_stream *s, bool sends, b
 		WANT_RC(r, anyc_stream_send_some(s, &piece, 1, ANYC_NOWAIT), ANYC_ECLOSED);
 		WANT_RC(r, anyc_stream_send_eof(s), ANYC_ECLOSED);
 	}
+}
+
+static void close_for_good(struct anyc__run *r)
+{
+	bool one_way = anyc__has_limit(r, BOTH);
+
+	all_closed(r, r->a, true, !one_way);
+	all_closed(r, r->a, true, !one_way);
+	if (one_way) /* else its goodbye may find nobody */
+		all_closed(r, r->b, false, true);
 }
 
 static void close_or_free_wakes(struct anyc__run *r, bool free_it)
@@ -429,10 +469,20 @@ static void cancelled_receive(struct anyc__run *r)
 	settle(r);
 	WANT_RC(r, c.rc, ANYC_ECANCELED);
 	ANYC_CHECK_CANCELLED(anyc_stream_receive(r->b, buf, sizeof buf)); /* with data there */
-	anyc__receive_data(r, r->b, 0, 700);
+	anyc__receive_data(r, r->b, 0, 700, 0);
 	WANT_OK(r, anyc_group_leave(&g, 0));
 	WANT_OK(r, s.rc);
 	free(data);
+}
+
+static void cancelled_with_data(struct anyc__run *r)
+{
+	char c;
+
+	WANT_OK(r, anyc_stream_send(r->a, "x", 1));
+	ANYC_CHECK_CANCELLED(anyc_stream_receive(r->b, &c, 1));
+	WANT_RC(r, anyc_stream_receive(r->b, &c, 1), 1);
+	WANT(r, c == 'x', "another byte came than was sent");
 }
 
 static void cancelled_before_sending(struct anyc__run *r)
@@ -470,9 +520,9 @@ static void cancelled_send(struct anyc__run *r)
 		WANT_RC(r, anyc_stream_send(r->a, "x", 1), ANYC_EBROKEN);
 	} else {
 		/* What sent says is what has gone, and the stream goes on behind it. */
-		anyc__receive_data(r, r->b, 0, sent);
+		anyc__receive_data(r, r->b, 0, sent, 0);
 		WANT_OK(r, anyc_stream_send(r->a, data + sent, 1));
-		anyc__receive_data(r, r->b, sent, 1);
+		anyc__receive_data(r, r->b, sent, 1, 0);
 	}
 	free(data);
 }
@@ -520,7 +570,7 @@ static void nowait(struct anyc__run *r)
 	WANT_OK(r, anyc_spawn(&g, receive_all, &c));
 	WANT_OK(r, anyc_stream_send(r->a, data + sent, 1));
 	WANT_OK(r, anyc_group_leave(&g, 0));
-	anyc__receive_data(r, r->b, sent, 1);
+	anyc__receive_data(r, r->b, sent, 1, 0);
 	WANT_OK(r, anyc_stream_send(r->a, "x", 1));
 	settle(r);
 	rc = anyc_stream_receive_flags(r->b, buf, sizeof buf, ANYC_NOWAIT);
@@ -544,28 +594,34 @@ static void no_attribute(struct anyc__run *r)
 
 const struct anyc__promise anyc__promises[] = {
 	{ "what is sent is received, in order and once", in_order, 0 },
-	{ "both directions work at once", both_ways, BOTH },
+	{ "both directions work at once", both_ways, BOTH | WAITS },
 	{ "single bytes go through at once", single_bytes, 0 },
-	{ "a send waits until all was accepted", clogged, 0 },
+	{ "what is sent byte by byte is received", sent_byte_by_byte, 0 },
+	{ "what is sent can be received byte by byte", received_byte_by_byte, 0 },
+	{ "byte by byte at both ends", all_byte_by_byte, 0 },
+	{ "a send waits until all was accepted", clogged, WAITS },
 	{ "sending nothing is a checkpoint and no more", nothing_sent, 0 },
 	{ "bad arguments are refused", bad_arguments, 0 },
 	{ "after the data comes the end, every time", end_every_time, 0 },
-	{ "the end wakes who receives", end_wakes, 0 },
+	{ "the end wakes who receives", end_wakes, WAITS },
 	{ "send_eof ends one direction, and may be repeated", half_closed,
 	  ANYC_STREAM_NO_SEND_EOF | BOTH },
 	{ "send_eof that cannot be done is ANYC_ENOTSUP", no_half_close, 0 },
-	{ "close wakes who is inside with ANYC_ECLOSED, and is for good", close_wakes, 0 },
-	{ "close wakes a receiver with ANYC_ECLOSED, and is for good", close_wakes_receiver, 0 },
-	{ "free wakes who is inside with ANYC_ECLOSED", free_wakes, 0 },
+	{ "close is for good", close_for_good, 0 },
+	{ "close wakes who is inside with ANYC_ECLOSED, and is for good", close_wakes, WAITS },
+	{ "close wakes a receiver with ANYC_ECLOSED, and is for good", close_wakes_receiver,
+	  WAITS },
+	{ "free wakes who is inside with ANYC_ECLOSED", free_wakes, WAITS },
 	{ "free is no checkpoint, and keeps errno and the sentence", free_is_quiet, 0 },
 	{ "close closes in a cancelled scope", close_when_cancelled, 0 },
-	{ "a peer that has gone breaks sending, for good", peer_gone, 0 },
-	{ "a second receiver is ANYC_EBUSY", one_receiver, 0 },
-	{ "a cancelled receive loses nothing", cancelled_receive, 0 },
+	{ "a peer that has gone breaks sending, for good", peer_gone, WAITS },
+	{ "a second receiver is ANYC_EBUSY", one_receiver, WAITS },
+	{ "a cancelled receive loses nothing", cancelled_receive, WAITS },
+	{ "a receive that is cancelled before it begins takes nothing", cancelled_with_data, 0 },
 	{ "a send that is cancelled before it begins sends nothing", cancelled_before_sending, 0 },
-	{ "sent says what a cancelled send has sent", cancelled_send, 0 },
+	{ "sent says what a cancelled send has sent", cancelled_send, WAITS },
 	{ "calls that need not wait are checkpoints too", checkpoints, 0 },
-	{ "ANYC_NOWAIT never waits, and is no checkpoint", nowait, 0 },
+	{ "ANYC_NOWAIT never waits, and is no checkpoint", nowait, WAITS },
 	{ "an unknown attribute is ANYC_ENOATTR", no_attribute, 0 },
 };
 const size_t anyc__promise_count = sizeof anyc__promises / sizeof anyc__promises[0];

@@ -95,15 +95,25 @@ UNUSED static int shake(void *arg)
 struct link {
 	struct shake client, server;
 };
-UNUSED static void link_prepare(struct link *l, const struct fixture *f,
-				const struct pair_options *options)
+/* Over any two streams that are connected. */
+UNUSED static void link_prepare_over(struct link *l, const struct fixture *f,
+				     struct anyc_stream *client, struct anyc_stream *server)
 {
 	memset(l, 0, sizeof *l);
-	pair_make(&l->client.below, &l->server.below, options);
+	l->client.below = client;
+	l->server.below = server;
 	l->client.host = "localhost";
 	l->client.options.context = f->client;
 	l->server.options.context = f->server;
 	l->server.options.server = true;
+}
+UNUSED static void link_prepare(struct link *l, const struct fixture *f,
+				const struct pair_options *options)
+{
+	struct anyc_stream *client, *server;
+
+	pair_make(&client, &server, options);
+	link_prepare_over(l, f, client, server);
 }
 UNUSED static void link_shake(struct link *l)
 {
@@ -114,13 +124,21 @@ UNUSED static void link_shake(struct link *l)
 	CHECK_OK(shake(&l->client));
 	CHECK_OK(anyc_group_leave(&g, 0));
 }
-UNUSED static void link_make(struct link *l, const struct fixture *f,
-			     const struct pair_options *options)
+UNUSED static void link_over(struct link *l, const struct fixture *f, struct anyc_stream *client,
+			     struct anyc_stream *server)
 {
-	link_prepare(l, f, options);
+	link_prepare_over(l, f, client, server);
 	link_shake(l);
 	if (l->client.rc != 0 || l->server.rc != 0)
 		FAIL("client: %s; server: %s", l->client.detail, l->server.detail);
+}
+UNUSED static void link_make(struct link *l, const struct fixture *f,
+			     const struct pair_options *options)
+{
+	struct anyc_stream *client, *server;
+
+	pair_make(&client, &server, options);
+	link_over(l, f, client, server);
 }
 UNUSED static void shake_free(struct shake *s)
 {

@@ -5,9 +5,11 @@
  */
 #include "conform_net.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include <anyc/sim.h>
 #include <anyc/stream_check.h>
 #include <anyc/streams.h>
 #include <anyc/unix.h>
@@ -31,6 +33,13 @@ static int over_tcp(void *arg, struct anyc_stream **a, struct anyc_stream **b)
 	(void)arg;
 	tcp_pair(a, b);
 	squeeze(*a);
+	return 0;
+}
+
+static int over_tcp_unsqueezed(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	(void)arg;
+	tcp_pair(a, b);
 	return 0;
 }
 
@@ -78,6 +87,13 @@ ANYC_TEST(stream_check, f02_memory, .deadline = 60)
 }
 
 /* The kit's own: one byte at a time, and random sizes. */
+static struct anyc_test_pair_options shorts[] = {
+	{ .most = 1, .capacity = 10 },
+	{ .most = 3000, .seed = 1 },
+	{ .most = 70, .capacity = 100, .seed = 99 },
+};
+enum { SHORTS = sizeof shorts / sizeof shorts[0] };
+
 static int in_the_kit(void *arg, struct anyc_stream **a, struct anyc_stream **b)
 {
 	return anyc_test_pair(a, b, arg);
@@ -85,69 +101,218 @@ static int in_the_kit(void *arg, struct anyc_stream **a, struct anyc_stream **b)
 
 ANYC_TEST(stream_check, f02_one_byte_and_random_sizes, .deadline = 60)
 {
-	struct anyc_test_pair_options options[] = {
-		{ .most = 1, .capacity = 10 },
-		{ .most = 3000, .seed = 1 },
-		{ .most = 70, .capacity = 100, .seed = 99 },
-	};
 	int i;
 
-	for (i = 0; i < 3; i++)
-		CHECK_STREAMS(in_the_kit, 0, .arg = &options[i], .clog = 100000, .seed = 3);
+	for (i = 0; i < SHORTS; i++)
+		CHECK_STREAMS(in_the_kit, 0, .arg = &shorts[i], .clog = 100000, .seed = 3);
+}
+
+/* Wrappers, over a pair that is narrow, or that moves little at once. */
+static struct anyc_test_pair_options narrow = { .capacity = 5000 };
+
+static void pair_below(const void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	CHECK_OK(anyc_test_pair(a, b, arg));
 }
 
 static int stapled(void *arg, struct anyc_stream **a, struct anyc_stream **b)
 {
 	struct anyc_stream *out, *in, *back, *forth;
 
-	(void)arg;
-	CHECK_OK(anyc_stream_pair(&out, &in, 3000));
-	CHECK_OK(anyc_stream_pair(&back, &forth, 0));
+	pair_below(arg, &out, &in);
+	pair_below(arg, &back, &forth);
 	CHECK_OK(anyc_stream_staple(a, forth, out));
 	CHECK_OK(anyc_stream_staple(b, in, back));
 	return 0;
-}
-
-ANYC_TEST(stream_check, f09_stapled, .deadline = 60)
-{
-	CHECK_STREAMS(stapled, 0, .clog = 200000);
 }
 
 static int buffered(void *arg, struct anyc_stream **a, struct anyc_stream **b)
 {
 	struct anyc_stream *here, *there;
 
-	(void)arg;
-	CHECK_OK(anyc_stream_pair(&here, &there, 5000));
+	pair_below(arg, &here, &there);
 	CHECK_OK(anyc_buffered_stream(a, here));
 	CHECK_OK(anyc_buffered_stream(b, there));
 	return 0;
 }
 
+static int text(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *here, *there;
+
+	pair_below(arg, &here, &there);
+	CHECK_OK(anyc_text_stream(a, here, NULL));
+	CHECK_OK(anyc_text_stream(b, there, NULL));
+	return 0;
+}
+
+#define CHECK_OVER_SHORTS(make, limits) \
+	do { \
+		int i_; \
+		CHECK_STREAMS(make, limits, .arg = &narrow, .clog = 200000); \
+		for (i_ = 0; i_ < SHORTS; i_++) \
+			CHECK_STREAMS(make, limits, .arg = &shorts[i_], .clog = 100000, .seed = 5); \
+	} while (0)
+
+ANYC_TEST(stream_check, f09_stapled, .deadline = 60)
+{
+	CHECK_OVER_SHORTS(stapled, 0);
+}
+
 ANYC_TEST(stream_check, f16_buffered, .deadline = 60)
 {
-	CHECK_STREAMS(buffered, 0, .clog = 200000);
+	CHECK_OVER_SHORTS(buffered, 0);
+}
+
+ANYC_TEST(stream_check, f17_text, .deadline = 60)
+{
+	CHECK_OVER_SHORTS(text, ANYC_STREAM_TEXT);
+}
+
+/* Written through one descriptor, and read through another. */
+static int on_a_file(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	char path[] = "/tmp/anyc-stream-check-XXXXXX";
+	int fd = mkostemp(path, O_CLOEXEC);
+
+	(void)arg;
+	CHECK_INT(fd, >=, 0);
+	CHECK_OK(anyc_file_stream_open(b, path, O_RDONLY, 0));
+	CHECK_OK(anyc_file_stream_open(a, path, O_WRONLY, 0));
+	close(fd);
+	unlink(path);
+	return 0;
+}
+
+ANYC_TEST(stream_check, f18_file, .deadline = 60)
+{
+	CHECK_STREAMS(on_a_file,
+		      ANYC_STREAM_ONE_WAY | ANYC_STREAM_NO_SEND_EOF | ANYC_STREAM_STORED);
+}
+
+/* A simulated network whose receives and sends are short. */
+static int check_sim(void *arg)
+{
+	(void)arg;
+	CHECK_STREAMS(over_tcp_unsqueezed, 0, .clog = 200000);
+	return 0;
+}
+
+ANYC_TEST_MAIN(stream_check, f02_sim_random_short, "sim", .deadline = 60)
+{
+	struct anyc_sim_options options = {
+		.seed = 11,
+		.network = true,
+		.link = { .short_receives = true, .short_sends = true, .latency = 1000,
+			  .window = 3000 },
+	};
+	struct anyc_run_options run = { .backend = "sim" };
+	struct anyc_sim *sim;
+
+	CHECK_OK(anyc_sim_create(&sim, &options));
+	run.native = sim;
+	CHECK_OK(anyc_run(&run, check_sim, NULL));
+	anyc_sim_free(sim);
 }
 
 #ifdef ANYC_HAVE_OPENSSL
-static int over_tls(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+#define TLS_LIMITS (ANYC_STREAM_NO_SEND_EOF | ANYC_STREAM_CUT_SEND_BREAKS)
+
+static struct fixture fixture;
+
+/* TLS over two streams that are connected. */
+static void tls_over(struct anyc_stream *below_a, struct anyc_stream *below_b,
+		     struct anyc_stream **a, struct anyc_stream **b)
 {
 	struct link l;
 
-	link_make(&l, arg, NULL);
+	link_over(&l, &fixture, below_a, below_b);
 	*a = l.client.stream;
 	*b = l.server.stream;
+}
+
+static int tls_in_memory(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *here, *there;
+
+	pair_below(arg, &here, &there);
+	tls_over(here, there, a, b);
 	return 0;
 }
 
 ANYC_TEST(stream_check, f02_tls, .deadline = 60)
 {
-	struct fixture f;
+	fixture_make(&fixture);
+	CHECK_STREAMS(tls_in_memory, TLS_LIMITS, .clog = 1000000);
+	fixture_end(&fixture);
+}
 
-	fixture_make(&f);
-	CHECK_STREAMS(over_tls, ANYC_STREAM_NO_SEND_EOF | ANYC_STREAM_CUT_SEND_BREAKS, .arg = &f,
-		      .clog = 1000000);
-	fixture_end(&f);
+/* With room for a record, but moved in parts. */
+ANYC_TEST(stream_check, f02_tls_one_byte_and_random_sizes, .deadline = 120)
+{
+	struct anyc_test_pair_options parts[] = {
+		{ .most = 1, .capacity = 4000 },
+		{ .most = 3000, .seed = 1, .capacity = 9000 },
+		{ .most = 70, .seed = 99, .capacity = 4000 },
+	};
+	size_t i;
+
+	fixture_make(&fixture);
+	for (i = 0; i < sizeof parts / sizeof parts[0]; i++)
+		CHECK_STREAMS(tls_in_memory, TLS_LIMITS, .arg = &parts[i], .clog = 50000);
+	fixture_end(&fixture);
+}
+
+static int tls_over_the_pair(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *here, *there;
+
+	(void)arg;
+	CHECK_OK(anyc_stream_pair(&here, &there, 9000));
+	tls_over(here, there, a, b);
+	return 0;
+}
+
+ANYC_TEST(stream_check, f02_tls_over_the_pair, .deadline = 60)
+{
+	fixture_make(&fixture);
+	CHECK_STREAMS(tls_over_the_pair, TLS_LIMITS, .clog = 1000000);
+	fixture_end(&fixture);
+}
+
+/* And over the network in memory of a sim. */
+static int tls_over_tcp(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *here, *there;
+
+	(void)arg;
+	tcp_pair(&here, &there);
+	squeeze(here);
+	tls_over(here, there, a, b);
+	return 0;
+}
+
+ANYC_TEST_NET(stream_check, f02_tls_over_tcp, .deadline = 60)
+{
+	fixture_make(&fixture);
+	CHECK_STREAMS(tls_over_tcp, TLS_LIMITS, .clog = 1000000);
+	fixture_end(&fixture);
+}
+
+static int tls_in_tls(void *arg, struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *here, *there;
+
+	tls_in_memory(arg, &here, &there);
+	tls_over(here, there, a, b);
+	return 0;
+}
+
+ANYC_TEST(stream_check, g01_tls_in_tls, .deadline = 60)
+{
+	fixture_make(&fixture);
+	CHECK_STREAMS(tls_in_tls, TLS_LIMITS, .clog = 1000000);
+	fixture_end(&fixture);
 }
 #endif
 
