@@ -56,11 +56,12 @@ ANYC_API ANYC_MUST_CHECK int anyc_stream_send_some(struct anyc_stream *s, const 
 
 /*
  * Sends size bytes of a regular file, from offset on; the file's own position is neither used nor
- * moved.  A socket has the kernel send them without a copy (sendfile(2)); for other streams they
- * are read into a buffer.  What is not in memory is read by a worker thread first, as far as the
- * kernel tells: for sendfile it is asked for the last byte of each 256 KiB (RWF_NOWAIT of
- * preadv2(2)), so a gap before that, or a file system that cannot tell, makes the loop wait for the
- * disk.  The descriptor is the caller's, and stays open until the call returns.
+ * moved.  A socket, also inside staples and buffered streams, has the kernel send them without a
+ * copy (sendfile(2)); for other streams they are read into a buffer.  What is not in memory is read
+ * by a worker thread first, and all of it where the file system cannot tell.  For sendfile the
+ * kernel is asked for the last byte of each 256 KiB (RWF_NOWAIT of preadv2(2)): if pages before it
+ * are missing, which reading in order does not leave, or tmpfs has swapped them out, the loop waits
+ * for the disk.  The descriptor is the caller's, and stays open until the call returns.
  *   checkpoint  yes     cancelled  anyc_stream_sent() bytes were accepted, as after other errors
  *   errors  as send; ANYC_EINCOMPLETE: the file ended before; -errno of reading it (-EISDIR,
  *           -ESPIPE for a pipe, -EIO); -ENOMEM, -EAGAIN (no thread)

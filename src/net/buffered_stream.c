@@ -35,6 +35,11 @@ static int buffered_send_some(struct anyc_stream *s, const struct iovec *iov, in
 	return anyc_stream_send_some(buffered_of(s)->below, iov, count, flags);
 }
 
+static int buffered_send_file(struct anyc_stream *s, int fd, int64_t offset, size_t size)
+{
+	return anyc__stream_send_file_some(buffered_of(s)->below, fd, offset, size);
+}
+
 static int buffered_send_eof(struct anyc_stream *s)
 {
 	return anyc_stream_send_eof(buffered_of(s)->below);
@@ -72,6 +77,7 @@ static const struct anyc_stream_ops buffered_ops = {
 	.close = buffered_close,
 	.free = buffered_free,
 	.attribute = buffered_attribute,
+	.send_file = buffered_send_file,
 };
 
 int anyc_buffered_stream(struct anyc_stream **out, struct anyc_stream *below)

@@ -48,6 +48,9 @@ int anyc__stream_begin_send(struct anyc_stream *s, const char *call);
 int anyc__stream_send_more(struct anyc_stream *s, const void *buf, size_t size);
 int anyc__stream_end_send(struct anyc_stream *s, int rc, const char *call);
 
+/* A wrapper's send_file: that of the stream it sends to, or ANYC_ENOTSUP. */
+int anyc__stream_send_file_some(struct anyc_stream *below, int fd, int64_t offset, size_t size);
+
 /* Keeps the memory of a stream while something of it is in use. */
 void anyc__stream_hold(struct anyc_stream *s);
 void anyc__stream_release(struct anyc_stream *s);

@@ -168,25 +168,32 @@ static int after_send_file(struct anyc__connection *c, int err)
 	}
 }
 
+/* What was in memory may have gone again when the socket was full for so long. */
+#define LOOK_AGAIN ANYC_SECOND
+
 /*
- * Looks whether the file is in memory before each try, as the kernel would wait for the disk with
+ * Looks before it tries whether the file is in memory, as the kernel would wait for the disk with
  * the whole loop.  A descriptor that may block (rule 18) takes no sendfile(2).
  */
 static int connection_send_file(struct anyc_stream *s, int fd, int64_t offset, size_t size)
 {
 	struct anyc__connection *c = connection_of(s);
 	struct anyc_task *t = NULL;
+	int64_t look = 0; /* when next */
 	int rc = anyc__socket_begin(&c->fd, 0, &t);
 
 	if (rc == 0 && c->fd.fd <= 2)
 		rc = ANYC_ENOTSUP;
-	if (rc == 0)
-		rc = anyc__file_warm(t, fd, offset, size);
 	while (rc == 0) {
 		if (c->fd.closed)
 			return anyc_fail(ANYC_ECLOSED, 0,
 					 "another task has closed the stream meanwhile");
-		if (anyc__fd_ready(&c->fd, ANYC__WRITE)) {
+		if (!anyc__fd_ready(&c->fd, ANYC__WRITE)) {
+			rc = anyc__connection_await(c, t, ANYC__WRITE, 0, "room to send");
+		} else if (anyc__now(anyc__task_engine(t)) >= look) {
+			rc = anyc__file_warm(t, fd, offset, size);
+			look = anyc__now(anyc__task_engine(t)) + LOOK_AGAIN;
+		} else {
 			ssize_t n = send_file_once(c->fd.fd, fd, offset, size);
 
 			if (n >= 0) {
@@ -194,8 +201,6 @@ static int connection_send_file(struct anyc_stream *s, int fd, int64_t offset, s
 				return (int)n;
 			}
 			rc = after_send_file(c, errno);
-		} else {
-			rc = anyc__connection_await(c, t, ANYC__WRITE, 0, "room to send");
 		}
 	}
 	return rc;

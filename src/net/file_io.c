@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "calls.h"
@@ -221,14 +222,63 @@ int anyc__file_write(struct anyc_task *t, int fd, const struct iovec *iov, int c
 	return rc != 0 ? rc : finish(f, "write a file");
 }
 
+/* A file that has no disk: of tmpfs, a memfd, of hugetlbfs. */
+static bool has_no_disk(int fd)
+{
+	return fcntl(fd, F_GET_SEALS) >= 0;
+}
+
+/* Whether a byte is in memory: 1, or 0 behind the end, or -1 with errno. */
+static ssize_t probe(int fd, int64_t at)
+{
+	char byte;
+	struct iovec piece = { .iov_base = &byte, .iov_len = 1 };
+
+	return preadv2(fd, &piece, 1, at, RWF_NOWAIT);
+}
+
+/* The size as this machine knows it, without asking another one; 0 if it does not. */
+static int64_t known_size(int fd)
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &st) != 0)
+		return 0;
+	return (int64_t)st.stx_size;
+}
+
+/*
+ * As far as the kernel tells: by the last byte, since it reads ahead in order.  Of a file system
+ * that cannot tell the worker has to make sure; any other error is for whoever reads in earnest.
+ */
+static bool is_warm(int fd, int64_t offset, size_t size)
+{
+	ssize_t n = probe(fd, offset + (int64_t)size - 1);
+
+	if (n == 0) {
+		int64_t end = known_size(fd);
+
+		n = end > offset ? probe(fd, end - 1) : 0;
+	}
+	if (n >= 0)
+		return true;
+	switch (errno) {
+	case EAGAIN:
+		return false;
+	case EOPNOTSUPP:
+	case ENOSYS:
+		return has_no_disk(fd);
+	default:
+		return true;
+	}
+}
+
 int anyc__file_warm(struct anyc_task *t, int fd, int64_t offset, size_t size)
 {
-	char last;
-	struct iovec piece = { .iov_base = &last, .iov_len = 1 };
 	struct file_job *f;
 	int rc;
 
-	if (preadv2(fd, &piece, 1, offset + (int64_t)size - 1, RWF_NOWAIT) >= 0 || errno != EAGAIN)
+	if (is_warm(fd, offset, size))
 		return 0;
 	f = job_new(WARM, fd, 0);
 	if (f == NULL)

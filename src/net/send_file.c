@@ -89,6 +89,16 @@ static bool can_itself(const struct anyc_stream *s)
 	return s->ops_->size >= sizeof *s->ops_ && s->ops_->send_file != NULL;
 }
 
+int anyc__stream_send_file_some(struct anyc_stream *below, int fd, int64_t offset, size_t size)
+{
+	int rc = anyc__stream_begin_send(below, "send_file");
+
+	if (rc != 0)
+		return rc;
+	rc = can_itself(below) ? below->ops_->send_file(below, fd, offset, size) : ANYC_ENOTSUP;
+	return anyc__stream_end_send(below, rc, "send_file");
+}
+
 int anyc_stream_send_file(struct anyc_stream *s, int fd, int64_t offset, size_t size)
 {
 	const struct part f = { .fd = fd, .offset = offset, .size = size };

@@ -25,6 +25,12 @@ static int staple_send_some(struct anyc_stream *s, const struct iovec *iov, int 
 	return anyc_stream_send_some(staple_of(s)->sends, iov, count, flags);
 }
 
+/* By whatever the stream that sends has for it. */
+static int staple_send_file(struct anyc_stream *s, int fd, int64_t offset, size_t size)
+{
+	return anyc__stream_send_file_some(staple_of(s)->sends, fd, offset, size);
+}
+
 /* Whatever it is that sends: nothing else comes from it, so its close is an end.  It would close in
  * a cancelled scope, where nothing may be ended. */
 static int staple_send_eof(struct anyc_stream *s)
@@ -84,6 +90,7 @@ static const struct anyc_stream_ops staple_ops = {
 	.close = staple_close,
 	.free = staple_free,
 	.attribute = staple_attribute,
+	.send_file = staple_send_file,
 };
 
 int anyc_stream_staple(struct anyc_stream **out, struct anyc_stream *receives,

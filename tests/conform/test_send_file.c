@@ -2,10 +2,16 @@
 /* Parts of files over streams: TCP, UNIX, and a stream that has no operation of its own for it. */
 #include "conform_net.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
+#include <anyc/streams.h>
 #include <anyc/unix.h>
 
 #include "lib/pair.h"
@@ -29,7 +35,20 @@ static int make_file(unsigned char **content)
 	return fd;
 }
 
-enum over { OVER_TCP, OVER_UNIX, OVER_PAIR, OVERS };
+enum over { OVER_TCP, OVER_UNIX, OVER_PAIR, OVER_WRAPPERS, OVERS };
+
+/* A buffered stream around a staple of two sockets. */
+static void wrap_sockets(struct anyc_stream **a, struct anyc_stream **b)
+{
+	struct anyc_stream *out, *in, *back, *forth;
+
+	tcp_pair(&out, &in);
+	squeeze(out);
+	tcp_pair(&back, &forth);
+	CHECK_OK(anyc_stream_staple(b, forth, out));
+	CHECK_OK(anyc_buffered_stream(a, *b));
+	CHECK_OK(anyc_stream_staple(b, in, back));
+}
 
 static void make_pair(enum over over, struct anyc_stream **a, struct anyc_stream **b)
 {
@@ -38,6 +57,8 @@ static void make_pair(enum over over, struct anyc_stream **a, struct anyc_stream
 		squeeze(*a);
 	} else if (over == OVER_UNIX) {
 		CHECK_OK(anyc_unix_pair(a, b));
+	} else if (over == OVER_WRAPPERS) {
+		wrap_sockets(a, b);
 	} else {
 		const struct pair_options small = { .most = 5000, .capacity = 9000 };
 
@@ -319,5 +340,225 @@ ANYC_TEST(send_file, f01_streams_of_one_direction)
 	anyc_stream_free(&source);
 	anyc_stream_free(&sink);
 	close(fd);
+	free(content);
+}
+
+/* -------------------------------------------------------------------------------- wrappers */
+
+/* A stream below that sends files itself does so for what is around it; others do not. */
+struct counting {
+	struct anyc_stream stream;
+	int files;
+	bool refuses;
+};
+
+static int count_file(struct anyc_stream *s, int fd, int64_t offset, size_t size)
+{
+	struct counting *c = (struct counting *)(void *)s;
+
+	(void)fd;
+	(void)offset;
+	if (c->refuses)
+		return ANYC_ENOTSUP;
+	c->files++;
+	return (int)(size < 1000 ? size : 1000);
+}
+
+ANYC_TEST(send_file, f09_f16_wrappers_pass_it_on)
+{
+	static const struct anyc_stream_ops ops = {
+		.size = sizeof ops,
+		.name = "counting",
+		.send_some = take_all,
+		.close = close_nothing,
+		.free = free_nothing,
+		.send_file = count_file,
+	};
+	struct counting counting = { .files = 0 };
+	struct anyc_stream *a, *b, *s, *outer;
+	unsigned char *content;
+	int fd = make_file(&content);
+
+	CHECK_OK(anyc_stream_pair(&a, &b, 0));
+	anyc_stream_init(&counting.stream, &ops);
+	CHECK_OK(anyc_stream_staple(&s, a, &counting.stream));
+	CHECK_OK(anyc_buffered_stream(&outer, s));
+	CHECK_OK(anyc_stream_send_file(outer, fd, 0, 3500));
+	CHECK_INT(counting.files, ==, 4);
+	CHECK_INT(anyc_stream_sent(outer), ==, 3500);
+	counting.refuses = true;
+	CHECK_OK(anyc_stream_send_file(outer, fd, 0, 3500));
+	CHECK_INT(counting.files, ==, 4);
+	CHECK_OK(anyc_stream_close(s));
+	CHECK_RC(anyc_stream_send_file(outer, fd, 0, 3500), ANYC_ECLOSED);
+	anyc_stream_free(outer);
+	anyc_stream_free(b);
+	close(fd);
+	free(content);
+}
+
+/* --------------------------------------------------------------- files that are not in memory */
+
+/*
+ * The calls of libanyc's on files, seen from outside: preadv2(2) says what `unknown` wants, and
+ * what sendfile(2) sends has to have been read by another thread.
+ */
+static struct {
+	int unknown; /* errno of every preadv2, or 0 */
+	int asked;   /* how often */
+	int sent;
+	int64_t warmed; /* read by workers, up to there */
+	pthread_t loop;
+	bool on;
+} disk;
+
+static void next_function(void *function, const char *name)
+{
+	void *symbol = dlsym(RTLD_NEXT, name);
+
+	CHECK(symbol != NULL);
+	memcpy(function, &symbol, sizeof symbol);
+}
+
+ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+	static ssize_t (*next)(int, const struct iovec *, int, off_t, int);
+	ssize_t n;
+
+	if (next == NULL)
+		next_function(&next, "preadv2");
+	n = next(fd, iov, count, offset, flags);
+	disk.asked += disk.on;
+	if (!disk.on || disk.unknown == 0 || n == 0) /* behind the end it is known */
+		return n;
+	errno = disk.unknown;
+	return -1;
+}
+
+ssize_t pread(int fd, void *buf, size_t size, off_t offset)
+{
+	static ssize_t (*next)(int, void *, size_t, off_t);
+	ssize_t n;
+
+	if (next == NULL)
+		next_function(&next, "pread");
+	n = next(fd, buf, size, offset);
+	if (disk.on && n > 0 && !pthread_equal(pthread_self(), disk.loop))
+		disk.warmed = offset + n;
+	return n;
+}
+
+ssize_t sendfile(int out, int in, off_t *offset, size_t size)
+{
+	static ssize_t (*next)(int, int, off_t *, size_t);
+	int64_t end = *offset + (int64_t)size;
+
+	if (next == NULL)
+		next_function(&next, "sendfile");
+	if (disk.on) {
+		disk.sent++;
+		if (disk.unknown != 0 && *offset < SIZE)
+			CHECK_INT(disk.warmed, >=, end < SIZE ? end : SIZE);
+	}
+	return next(out, in, offset, size);
+}
+
+static void watch_disk(int unknown)
+{
+	memset(&disk, 0, sizeof disk);
+	disk.unknown = unknown;
+	disk.loop = pthread_self();
+	disk.on = true;
+}
+
+/* A worker has read all of it before the kernel sends it. */
+static void check_warmed(int unknown, size_t size)
+{
+	unsigned char *content;
+	int fd = make_file(&content);
+	struct drain d = { .expected = content };
+	struct anyc_stream *a;
+	struct anyc_group g;
+
+	make_pair(OVER_TCP, &a, &d.stream);
+	watch_disk(unknown);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, drain, &d));
+	CHECK_OK(anyc_stream_send_file(a, fd, 0, size));
+	CHECK_OK(anyc_stream_close(a));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	disk.on = false;
+	CHECK_INT(d.total, ==, SIZE);
+	CHECK_INT(disk.asked, >, 0);
+	CHECK_INT(disk.sent, >, 0);
+	CHECK_INT(disk.warmed, >=, SIZE);
+	anyc_stream_free(a);
+	anyc_stream_free(d.stream);
+	close(fd);
+	free(content);
+}
+
+ANYC_TEST(send_file, i01_a_worker_reads_what_is_not_in_memory)
+{
+	check_warmed(EAGAIN, SIZE);
+	check_warmed(EAGAIN, ANYC_TO_END);
+}
+
+ANYC_TEST(send_file, i01_a_worker_reads_where_nobody_can_tell)
+{
+	check_warmed(EOPNOTSUPP, ANYC_TO_END);
+	check_warmed(ENOSYS, SIZE);
+}
+
+/* No thread is asked for what has no disk. */
+ANYC_TEST(send_file, i01_memory_needs_no_worker)
+{
+	struct anyc_stream *a, *b;
+	int fd = memfd_create("a file", MFD_CLOEXEC);
+	char buf[8];
+
+	CHECK_INT(write(fd, "content", 7), ==, 7);
+	tcp_pair(&a, &b);
+	watch_disk(0);
+	CHECK_OK(anyc_stream_send_file(a, fd, 0, ANYC_TO_END));
+	disk.on = false;
+	CHECK_INT(disk.asked, >, 0);
+	CHECK_INT(disk.warmed, ==, 0);
+	CHECK_RC(anyc_stream_receive(b, buf, sizeof buf), 7);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	close(fd);
+}
+
+/* After a wait of a second it asks again: the pages may have gone. */
+ANYC_TEST_ON(send_file, i01_asked_again_after_a_long_wait, "anyc")
+{
+	unsigned char *content;
+	struct sending s = { .fd = make_file(&content) };
+	struct drain d = { .expected = content };
+	struct anyc_group g;
+	int asked;
+
+	make_pair(OVER_UNIX, &s.stream, &d.stream);
+	watch_disk(0);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, send_it, &s));
+	SETTLE();
+	asked = disk.asked;
+	CHECK_OK(anyc_sleep(1100 * ANYC_MILLISECOND));
+	CHECK_INT(disk.asked, ==, asked);
+	disk.unknown = EAGAIN; /* what is sent next has to be read */
+	CHECK_OK(anyc_spawn(&g, drain, &d));
+	while (anyc_stream_sent(s.stream) < SIZE)
+		CHECK_OK(anyc_checkpoint());
+	disk.on = false;
+	CHECK_OK(anyc_stream_close(s.stream));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_OK(s.rc);
+	CHECK_INT(d.total, ==, SIZE);
+	CHECK_INT(disk.warmed, >=, SIZE);
+	anyc_stream_free(s.stream);
+	anyc_stream_free(d.stream);
+	close(s.fd);
 	free(content);
 }

@@ -151,7 +151,8 @@ static int text(void *arg, struct anyc_stream **a, struct anyc_stream **b)
 		int i_; \
 		CHECK_STREAMS(make, limits, .arg = &narrow, .clog = 200000); \
 		for (i_ = 0; i_ < SHORTS; i_++) \
-			CHECK_STREAMS(make, limits, .arg = &shorts[i_], .clog = 100000, .seed = 5); \
+			CHECK_STREAMS(make, limits, .arg = &shorts[i_], .clog = 100000, \
+				      .seed = 5); \
 	} while (0)
 
 ANYC_TEST(stream_check, f09_stapled, .deadline = 60)
