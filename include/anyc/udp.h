@@ -33,7 +33,10 @@ struct anyc_udp_options {
 	bool reuse_port;        /* SO_REUSEPORT: one socket for each loop */
 	bool reuse_address;     /* SO_REUSEADDR: several receivers of one multicast group */
 	bool broadcast;         /* may send to broadcast addresses */
-	uint8_t reserved_[5];
+	/* What one sender has sent in a row may be received as one message, where the kernel can
+	 * (UDP_GRO): see anyc_message.  Only anyc_datagram_receive_many() receives from it then. */
+	bool coalesce;
+	uint8_t reserved_[4];
 	void *reserved2_[3];
 };
 /*
@@ -93,7 +96,7 @@ ANYC_API ANYC_MUST_CHECK int anyc_udp_leave(struct anyc_datagram *d, const char 
  * cut off.  from: where it came from, or NULL (its length is 0 if the sender has no address).
  *   checkpoint  yes     cancelled  no datagram was taken
  *   errors  ANYC_ECANCELED, ANYC_ECLOSED, ANYC_EBUSY, ANYC_EBROKEN (connected), ANYC_EINVAL,
- *           ANYC_ETHREAD, -errno
+ *           ANYC_ETHREAD, -errno; ANYC_ENOTSUP: the socket coalesces
  */
 ANYC_API ANYC_MUST_CHECK int anyc_datagram_receive_from(struct anyc_datagram *d, void *buf,
 							size_t size, struct anyc_address *from);
@@ -115,7 +118,10 @@ struct anyc_message {
 	size_t size; /* of the datagram, or of the room for one */
 	size_t length; /* received: the datagram's; more than size: the rest was cut off */
 	struct anyc_address address; /* from where, or to where (length 0: the connected peer) */
-	void *reserved_[2];
+	/* Received with anyc_udp_options.coalesce: these are datagrams of so many bytes, the last
+	 * of which may be shorter; else it is the length.  Room for 64 KiB cuts nothing off. */
+	size_t segment;
+	void *reserved_[1];
 };
 /*
  * Receives the datagrams that are there, at most count, waiting for the first only: how many.
@@ -136,6 +142,21 @@ ANYC_API ANYC_MUST_CHECK int anyc_datagram_receive_many(struct anyc_datagram *d,
 ANYC_API ANYC_MUST_CHECK int anyc_datagram_send_many(struct anyc_datagram *d,
 						     const struct anyc_message *messages,
 						     size_t count, unsigned flags);
+
+/*
+ * Sends a buffer as datagrams of `segment` bytes each, of which the last may be shorter, to one
+ * address: as many as the kernel takes at once (at most 64), waiting for the first only.  The
+ * number of bytes, which are whole datagrams; the rest is for the next call.  Where the kernel can
+ * it cuts them itself (UDP_SEGMENT), at a fraction of the cost; otherwise, and where it refuses to,
+ * they go one by one: what is on the wire is the same.
+ *   checkpoint  yes, without ANYC_NOWAIT     cancelled  none was sent
+ *   errors  of the first datagram, as anyc_datagram_send_to(), ANYC_EWOULDBLOCK; ANYC_EINVAL:
+ *           nothing to send, or segments of 0 bytes
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_datagram_send_segments(struct anyc_datagram *d, const void *buf,
+							 size_t size, size_t segment,
+							 const struct anyc_address *to,
+							 unsigned flags);
 
 /* ------------------------------------------------------------------------------- the rest */
 

@@ -95,8 +95,10 @@ static int adopt_datagram(struct anyc_datagram **out, int fd, bool of_unix)
 	if (rc != 0)
 		return anyc__not_adopted_for(fd, rc);
 	rc = anyc__set_nonblocking(fd, &flags);
-	if (rc == 0)
+	if (rc == 0) {
+		(*out)->coalesces = !of_unix && anyc__datagram_coalesces(fd);
 		return 0;
+	}
 	anyc__free(*out);
 	*out = NULL;
 	return anyc__not_adopted_for(fd, rc);

@@ -21,23 +21,9 @@
 #define FIRST_PAUSE ANYC_MILLISECOND
 #define LONGEST_PAUSE (64 * ANYC_MILLISECOND)
 
-/* What a call is about; at least 0 from attempt: the result. */
-struct work {
-	ssize_t (*attempt)(struct anyc_datagram *d, struct work *w);
-	enum anyc__direction direction;
-	const char *call, *wait; /* for sentences and dumps */
-	unsigned flags;
-	size_t moved; /* bytes */
-	void *buf;
-	size_t size;
-	struct anyc_address *address; /* from where, or to where */
-	struct anyc_message *messages;
-	size_t count;
-};
-
 /* ------------------------------------------------------------------------------- attempts */
 
-static ssize_t receive_one(struct anyc_datagram *d, struct work *w)
+static ssize_t receive_one(struct anyc_datagram *d, struct anyc__datagram_work *w)
 {
 	struct anyc_address unasked;
 	struct anyc_address *from = w->address != NULL ? w->address : &unasked;
@@ -52,7 +38,7 @@ static ssize_t receive_one(struct anyc_datagram *d, struct work *w)
 	return n;
 }
 
-static ssize_t send_one(struct anyc_datagram *d, struct work *w)
+static ssize_t send_one(struct anyc_datagram *d, struct anyc__datagram_work *w)
 {
 	const struct anyc_address *to = w->address;
 	ssize_t n = sendto(d->fd.fd, w->buf, w->size, MSG_DONTWAIT | MSG_NOSIGNAL,
@@ -66,7 +52,8 @@ static ssize_t send_one(struct anyc_datagram *d, struct work *w)
 }
 
 /* The kernel's headers for the first messages; their number. */
-static unsigned describe(struct mmsghdr *head, struct iovec *iov, const struct work *w)
+static unsigned describe(struct mmsghdr *head, struct iovec *iov,
+			 const struct anyc__datagram_work *w)
 {
 	unsigned i, n = w->count < AT_ONCE ? (unsigned)w->count : AT_ONCE;
 
@@ -87,23 +74,31 @@ static unsigned describe(struct mmsghdr *head, struct iovec *iov, const struct w
 	return n;
 }
 
-static ssize_t receive_some(struct anyc_datagram *d, struct work *w)
+static ssize_t receive_some(struct anyc_datagram *d, struct anyc__datagram_work *w)
 {
+	union anyc__datagram_control control[AT_ONCE];
 	struct mmsghdr head[AT_ONCE];
 	struct iovec iov[AT_ONCE];
-	int i, n = recvmmsg(d->fd.fd, head, describe(head, iov, w), MSG_DONTWAIT | MSG_TRUNC, NULL);
+	unsigned count = describe(head, iov, w), k;
+	int i, n;
 
+	for (k = 0; d->coalesces && k < count; k++) {
+		head[k].msg_hdr.msg_control = &control[k];
+		head[k].msg_hdr.msg_controllen = sizeof control[k];
+	}
+	n = recvmmsg(d->fd.fd, head, count, MSG_DONTWAIT | MSG_TRUNC, NULL);
 	for (i = 0; i < n; i++) {
 		struct anyc_message *m = &w->messages[i];
 
 		m->length = head[i].msg_len;
+		m->segment = anyc__datagram_segment(&head[i].msg_hdr, m->length);
 		m->address.length = head[i].msg_hdr.msg_namelen;
 		w->moved += m->length < m->size ? m->length : m->size;
 	}
 	return n;
 }
 
-static ssize_t send_some(struct anyc_datagram *d, struct work *w)
+static ssize_t send_some(struct anyc_datagram *d, struct anyc__datagram_work *w)
 {
 	struct mmsghdr head[AT_ONCE];
 	struct iovec iov[AT_ONCE];
@@ -136,7 +131,7 @@ static bool is_of_peer(int err)
 	}
 }
 
-static int failed(const struct anyc_datagram *d, const struct work *w, int err)
+static int failed(const struct anyc_datagram *d, const struct anyc__datagram_work *w, int err)
 {
 	const struct anyc_address *peer = w->direction == ANYC__WRITE ? w->address : NULL;
 	bool of_peer = d->connected && is_of_peer(err);
@@ -156,20 +151,21 @@ static int failed(const struct anyc_datagram *d, const struct work *w, int err)
 			 anyc__words(&words, -err));
 }
 
-static int closed_meanwhile(const struct work *w)
+static int closed_meanwhile(const struct anyc__datagram_work *w)
 {
 	return anyc_fail(ANYC_ECLOSED, 0, "%s: another task has closed the socket", w->call);
 }
 
 /* -------------------------------------------------------------------------------- the loop */
 
-static bool is_addressed(const struct work *w)
+static bool is_addressed(const struct anyc__datagram_work *w)
 {
 	return w->address != NULL || (w->messages != NULL && w->messages[0].address.length > 0);
 }
 
 /* Waits until the direction may be tried; *pause is how long without an event. */
-static int await(struct anyc_datagram *d, struct anyc_task *t, const struct work *w, int64_t *pause)
+static int await(struct anyc_datagram *d, struct anyc_task *t,
+		 const struct anyc__datagram_work *w, int64_t *pause)
 {
 	int rc;
 
@@ -188,7 +184,7 @@ static int await(struct anyc_datagram *d, struct anyc_task *t, const struct work
 	return rc;
 }
 
-static int work_on(struct anyc_datagram *d, struct work *w)
+static int work_on(struct anyc_datagram *d, struct anyc__datagram_work *w)
 {
 	bool ready = (w->flags & ANYC_NOWAIT) != 0 || anyc__fd_ready(&d->fd, w->direction);
 	int64_t pause = FIRST_PAUSE;
@@ -224,7 +220,7 @@ static void leave(struct anyc_datagram *d)
 }
 
 /* Does it with the direction held. */
-static int run(struct anyc_datagram *d, struct work *w)
+int anyc__datagram_run(struct anyc_datagram *d, struct anyc__datagram_work *w)
 {
 	bool *held = w->direction == ANYC__READ ? &d->receiving : &d->sending;
 	int rc;
@@ -249,15 +245,20 @@ static int run(struct anyc_datagram *d, struct work *w)
 int anyc_datagram_receive_from(struct anyc_datagram *d, void *buf, size_t size,
 			       struct anyc_address *from)
 {
-	struct work w = { .attempt = receive_one, .direction = ANYC__READ, .call = "receive",
-			  .wait = "a datagram", .buf = buf, .size = size, .address = from };
+	struct anyc__datagram_work w = { .attempt = receive_one, .direction = ANYC__READ,
+					 .call = "receive", .wait = "a datagram", .buf = buf,
+					 .size = size, .address = from };
 
 	if (from != NULL)
 		memset(from, 0, sizeof *from);
 	if (ANYC__UNLIKELY(d == NULL || (buf == NULL && size > 0)))
 		return anyc__refuse_arguments(0, "receive: the %s is NULL",
 					      d == NULL ? "socket" : "buffer");
-	return run(d, &w);
+	if (ANYC__UNLIKELY(d->coalesces && !d->closed))
+		return anyc__refuse_state(0, ANYC_ENOTSUP, 0,
+					  "receive: on this socket datagrams come joined: "
+					  "anyc_datagram_receive_many()");
+	return anyc__datagram_run(d, &w);
 }
 
 int anyc_datagram_receive(struct anyc_datagram *d, void *buf, size_t size)
@@ -265,7 +266,7 @@ int anyc_datagram_receive(struct anyc_datagram *d, void *buf, size_t size)
 	return anyc_datagram_receive_from(d, buf, size, NULL);
 }
 
-static const char *bad_address(const struct anyc_datagram *d, const struct anyc_address *to)
+const char *anyc__datagram_bad_address(const struct anyc_datagram *d, const struct anyc_address *to)
 {
 	if ((to == NULL || to->length == 0) && !d->connected)
 		return "there is no address, and the socket is not connected";
@@ -277,17 +278,17 @@ static const char *bad_address(const struct anyc_datagram *d, const struct anyc_
 int anyc_datagram_send_to(struct anyc_datagram *d, const void *buf, size_t size,
 			  const struct anyc_address *to)
 {
-	struct work w = { .attempt = send_one, .direction = ANYC__WRITE, .call = "send",
-			  .wait = "room to send", .size = size };
-	const char *wrong = d == NULL			 ? "the socket is NULL"
+	struct anyc__datagram_work w = { .attempt = send_one, .direction = ANYC__WRITE,
+					 .call = "send", .wait = "room to send", .size = size };
+	const char *wrong = d == NULL		      ? "the socket is NULL"
 			    : buf == NULL && size > 0 ? "the buffer is NULL"
-						      : bad_address(d, to);
+						      : anyc__datagram_bad_address(d, to);
 
 	if (ANYC__UNLIKELY(wrong != NULL))
 		return anyc__refuse_arguments(0, "send: %s", wrong);
 	w.buf = (void *)(uintptr_t)buf; /* both are only read */
 	w.address = to != NULL && to->length > 0 ? (void *)(uintptr_t)to : NULL;
-	return run(d, &w);
+	return anyc__datagram_run(d, &w);
 }
 
 int anyc_datagram_send(struct anyc_datagram *d, const void *buf, size_t size)
@@ -315,30 +316,31 @@ static const char *bad_messages(const struct anyc_datagram *d, const struct anyc
 int anyc_datagram_receive_many(struct anyc_datagram *d, struct anyc_message *messages, size_t count,
 			       unsigned flags)
 {
-	struct work w = { .attempt = receive_some, .direction = ANYC__READ, .call = "receive",
-			  .wait = "a datagram", .flags = flags, .messages = messages,
-			  .count = count };
+	struct anyc__datagram_work w = { .attempt = receive_some, .direction = ANYC__READ,
+					 .call = "receive", .wait = "a datagram", .flags = flags,
+					 .messages = messages, .count = count };
 	const char *wrong = bad_messages(d, messages, count, flags);
 
 	if (ANYC__UNLIKELY(wrong != NULL))
 		return anyc__refuse_arguments(flags, "receive: %s", wrong);
-	return run(d, &w);
+	return anyc__datagram_run(d, &w);
 }
 
 int anyc_datagram_send_many(struct anyc_datagram *d, const struct anyc_message *messages,
 			    size_t count, unsigned flags)
 {
-	struct work w = { .attempt = send_some, .direction = ANYC__WRITE, .call = "send",
-			  .wait = "room to send", .flags = flags, .count = count };
+	struct anyc__datagram_work w = { .attempt = send_some, .direction = ANYC__WRITE,
+					 .call = "send", .wait = "room to send", .flags = flags,
+					 .count = count };
 	const char *wrong = bad_messages(d, messages, count, flags);
 	size_t i;
 
 	for (i = 0; wrong == NULL && i < count && i < AT_ONCE; i++)
-		wrong = bad_address(d, &messages[i].address);
+		wrong = anyc__datagram_bad_address(d, &messages[i].address);
 	if (ANYC__UNLIKELY(wrong != NULL))
 		return anyc__refuse_arguments(flags, "send: %s", wrong);
 	w.messages = (void *)(uintptr_t)messages; /* only read */
-	return run(d, &w);
+	return anyc__datagram_run(d, &w);
 }
 
 /* --------------------------------------------------------------------------------- closing */

@@ -3,6 +3,8 @@
 #ifndef ANYC__NET_DATAGRAM_H
 #define ANYC__NET_DATAGRAM_H
 
+#include <sys/socket.h>
+
 #include <anyc/udp.h>
 
 #include "socket.h"
@@ -14,9 +16,43 @@ struct anyc_datagram {
 	uint32_t inside; /* calls under way */
 	bool receiving, sending, closed, freed;
 	bool connected, of_unix;
+	bool coalesces;      /* datagrams that are received may have been joined */
+	bool segments_asked; /* most_segment is what the kernel says, no longer a guess */
+	size_t most_segment; /* up to this size the kernel cuts segments itself; 0: it does not */
 	struct anyc_address remote;    /* if connected */
 	struct anyc__bound_path *path; /* to be removed at close, or NULL */
 };
+
+/* What a call is about; at least 0 from attempt: the result, else errno. */
+struct anyc__datagram_work {
+	ssize_t (*attempt)(struct anyc_datagram *d, struct anyc__datagram_work *w);
+	enum anyc__direction direction;
+	const char *call, *wait; /* for sentences and dumps */
+	unsigned flags;
+	size_t moved; /* bytes */
+	void *buf;
+	size_t size, segment;
+	struct anyc_address *address; /* from where, or to where */
+	struct anyc_message *messages;
+	size_t count;
+};
+/* Does it with the direction held, until it has a result. */
+int anyc__datagram_run(struct anyc_datagram *d, struct anyc__datagram_work *w);
+/* NULL, or why nothing can be sent there. */
+const char *anyc__datagram_bad_address(const struct anyc_datagram *d,
+				       const struct anyc_address *to);
+
+/* segments.c: the size of those that were joined to one of this length. */
+size_t anyc__datagram_segment(struct msghdr *message, size_t length);
+/* Has what is received joined where the kernel can.  -errno */
+int anyc__datagram_coalesce(int fd);
+bool anyc__datagram_coalesces(int fd);
+/* Room for what the kernel says about one datagram. */
+union anyc__datagram_control {
+	char room[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
 /* Takes an open, non-blocking socket over.  -errno: it is still the caller's. */
 int anyc__datagram_new(struct anyc_datagram **out, int fd, bool of_unix);
 /* ANYC_ECLOSED, or 0. */

@@ -55,6 +55,8 @@ static int set_options(int fd, int family, bool v6_only, const struct anyc_udp_o
 		rc = set_flag(fd, SOL_SOCKET, SO_REUSEPORT, o->reuse_port);
 	if (rc == 0)
 		rc = set_flag(fd, SOL_SOCKET, SO_BROADCAST, o->broadcast);
+	if (rc == 0 && o->coalesce)
+		rc = anyc__datagram_coalesce(fd);
 	return rc;
 }
 
@@ -96,6 +98,8 @@ static int open_one(struct anyc_datagram **out, const struct anyc_address *local
 		rc = anyc__datagram_new(out, fd, false);
 	if (rc != 0)
 		close(fd);
+	else
+		(*out)->coalesces = o->coalesce;
 	return rc;
 }
 

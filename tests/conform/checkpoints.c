@@ -141,6 +141,7 @@ static struct anyc_message message = { .data = buffer, .size = 4 };
 
 CALL(datagram_receive_many, anyc_datagram_receive_many(w->datagram, &message, 1, 0))
 CALL(datagram_send_many, anyc_datagram_send_many(w->datagram, &message, 1, 0))
+CALL(datagram_send_segments, anyc_datagram_send_segments(w->datagram, buffer, 4, 2, NULL, 0))
 
 static int call_connect(struct world *w)
 {
@@ -298,6 +299,7 @@ static const struct checkpoint {
 	{ "anyc_datagram_send", call_datagram_send, 0 },
 	{ "anyc_datagram_send_to", call_datagram_send_to, 0 },
 	{ "anyc_datagram_send_many", call_datagram_send_many, 0 },
+	{ "anyc_datagram_send_segments", call_datagram_send_segments, 0 },
 	{ "anyc_stream_receive", call_stream_receive, 0 },
 	{ "anyc_stream_receive_flags", call_stream_receive_flags, 0 },
 	{ "anyc_stream_send", call_stream_send, 0 },

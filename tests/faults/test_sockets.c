@@ -70,6 +70,30 @@ static int exchange_many(struct exchange *e)
 	return n < 0 ? n : 0;
 }
 
+/* One buffer as five datagrams. */
+static int exchange_segments(struct exchange *e)
+{
+	static const char said[] = "one two  three four ...";
+	char heard[8];
+	size_t done = 0, have = 0;
+	int n = 0;
+
+	while (done < sizeof said && n >= 0) {
+		n = anyc_datagram_send_segments(e->client, said + done, sizeof said - done, 5, NULL,
+						0);
+		done += n > 0 ? (size_t)n : 0;
+	}
+	while (have < sizeof said && n >= 0) {
+		n = anyc_datagram_receive(e->server, heard, sizeof heard);
+		if (n >= 0)
+			CHECK_INT(n, ==, sizeof said - have < 5 ? sizeof said - have : 5);
+		if (n >= 0)
+			CHECK(memcmp(heard, said + have, (size_t)n) == 0);
+		have += n > 0 ? (size_t)n : 0;
+	}
+	return n < 0 ? n : 0;
+}
+
 static int udp(void *arg)
 {
 	struct exchange e = { 0 };
@@ -89,6 +113,8 @@ static int udp(void *arg)
 	rc = anyc_group_leave(&g, rc);
 	if (rc >= 0)
 		rc = exchange_many(&e);
+	if (rc == 0)
+		rc = exchange_segments(&e);
 	if (rc == 0)
 		rc = anyc_datagram_close(e.client);
 	anyc_datagram_free(e.server);
