@@ -2,9 +2,13 @@
 /* Names and addresses: semantics.md H22, rule 16.  No name server is asked. */
 #include "conform_net.h"
 
+#include <arpa/nameser.h>
 #include <dlfcn.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <resolv.h>
+
+#include <anyc/udp.h>
 
 /* --------------------------------------------------------------- getaddrinfo(3), replaced */
 
@@ -63,6 +67,24 @@ static int calls_so_far(void)
 	return n;
 }
 
+/* As getaddrinfo(3) would with this name server alone: one try of a second. */
+static unsigned silent_port;
+
+static int ask_silent_server(const char *name)
+{
+	unsigned char buf[512];
+
+	if (res_init() != 0)
+		return EAI_SYSTEM;
+	_res.nscount = 1;
+	_res.nsaddr_list[0].sin_family = AF_INET;
+	_res.nsaddr_list[0].sin_port = htons((uint16_t)silent_port);
+	_res.nsaddr_list[0].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	_res.retrans = 1;
+	_res.retry = 1;
+	return res_query(name, C_IN, T_A, buf, sizeof buf) < 0 ? EAI_AGAIN : EAI_FAIL;
+}
+
 /* Seen by libanyc too when it is a library of its own. */
 __attribute__((visibility("default")))
 int getaddrinfo(const char *restrict host, const char *restrict service,
@@ -96,6 +118,8 @@ int getaddrinfo(const char *restrict host, const char *restrict service,
 	}
 	if (strcmp(host, "hang.test") == 0)
 		hang();
+	if (strcmp(host, "silent.test") == 0)
+		return ask_silent_server(host);
 	numeric.ai_flags |= AI_NUMERICHOST;
 	return real(hints->ai_family == AF_INET6 ? "2001:db8::7" : "192.0.2.7", service, &numeric,
 		    out);
@@ -327,6 +351,26 @@ static void wait_for_blocks(size_t blocks)
 	}
 }
 
+/* A task that runs every millisecond, and the longest that it was kept from it. */
+struct beat {
+	const bool *stop;
+	int64_t longest;
+};
+
+static int beating(void *arg)
+{
+	struct beat *b = arg;
+
+	while (!*b->stop) {
+		int64_t start = clock_now();
+
+		CHECK_OK(anyc_sleep(MS(1)));
+		if (clock_now() - start > b->longest)
+			b->longest = clock_now() - start;
+	}
+	return 0;
+}
+
 ANYC_TEST(resolve, h22_a_cancelled_look_up_is_left_behind)
 {
 	struct anyc_memory_stats before;
@@ -385,6 +429,117 @@ ANYC_TEST(resolve, h22_at_most_eight_at_once)
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_INT(resolved, ==, 20);
 	CHECK_INT(server.most, ==, 8);
+}
+
+/* A connect is cut by its deadline while the name server is silent; others notice nothing. */
+ANYC_TEST(resolve, c18_connect_under_a_deadline)
+{
+	struct anyc_memory_stats held;
+	struct anyc_scope limit;
+	struct anyc_stream *s;
+	struct anyc_group g;
+	bool stop = false;
+	struct beat beat = { .stop = &stop };
+	int64_t start;
+	int rc;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, beating, &beat));
+	start = clock_now();
+	anyc_scope_enter_timeout(&limit, MS(100));
+	rc = anyc_tcp_connect(&s, "hang.test", "1", NULL);
+	CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+	CHECK_TOOK(start, MS(100), MS(150));
+	CHECK(s == NULL);
+	stop = true;
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_INT(beat.longest, <, MS(50) * anyc_test_slow());
+	CHECK_INT(inside_now(), ==, 1); /* nobody can stop it */
+	anyc_memory_stats(&held);
+	let_go();
+	wait_for_blocks(held.blocks - 1); /* the look-up frees itself */
+}
+
+static int resolve_briefly(void *arg)
+{
+	struct anyc_addresses list;
+	struct anyc_scope limit;
+	int rc;
+
+	(void)arg;
+	anyc_scope_enter_timeout(&limit, MS(50));
+	rc = anyc_resolve(&list, "hang.test", "1", NULL);
+	CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+	return 0;
+}
+
+/* Look-ups that were given up are under way all the same, and count until their threads end. */
+ANYC_TEST(resolve, c18_given_up_they_still_count)
+{
+	struct anyc_memory_stats held;
+	struct anyc_addresses list;
+	struct anyc_scope limit;
+	struct anyc_stream *s;
+	struct anyc_group g;
+	int64_t start;
+	int i, rc, calls;
+
+	anyc_group_enter(&g, NULL);
+	for (i = 0; i < 8; i++)
+		CHECK_OK(anyc_spawn(&g, resolve_briefly, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	while (inside_now() < 8)
+		CHECK_OK(anyc_sleep(MS(1)));
+	/* They delay no literal. */
+	start = clock_now();
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "1", NULL), -ECONNREFUSED);
+	CHECK_TOOK(start, 0, MS(50));
+	calls = calls_so_far();
+	anyc_scope_enter_timeout(&limit, MS(50));
+	rc = anyc_resolve(&list, "www.test", "1", NULL);
+	CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+	CHECK_INT(calls_so_far(), ==, calls);
+	anyc_memory_stats(&held);
+	let_go();
+	CHECK_OK(anyc_resolve(&list, "www.test", "1", NULL));
+	anyc_addresses_free(&list);
+	CHECK_INT(server.most, ==, 8);
+	wait_for_blocks(held.blocks - 9); /* the eight, and the one that has not begun */
+}
+
+/*
+ * A name server that takes the question and says nothing, asked by the C library as it asks any:
+ * the thread ends when that gives up.
+ */
+ANYC_TEST_ON(resolve, c18_a_silent_name_server, "anyc", .deadline = 30)
+{
+	struct anyc_memory_stats before;
+	struct anyc_datagram *silent;
+	struct anyc_addresses list;
+	struct anyc_address a;
+	struct anyc_scope limit;
+	unsigned char question[512];
+	int64_t start;
+	int rc;
+
+	CHECK_OK(anyc_resolve(&list, "warm.test", "1", NULL));
+	anyc_addresses_free(&list);
+	CHECK_OK(anyc_udp_bind(&silent, "127.0.0.1", "0", NULL));
+	CHECK_OK(anyc_datagram_attribute(silent, &anyc_attribute_local_address, &a, sizeof a));
+	silent_port = anyc_address_port(&a);
+	CHECK_OK(anyc_sleep(1));
+	anyc_memory_stats(&before);
+	start = clock_now();
+	anyc_scope_enter_timeout(&limit, MS(100));
+	rc = anyc_resolve(&list, "silent.test", "1", NULL);
+	CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+	CHECK_TOOK(start, MS(100), MS(150));
+	/* It was asked, and for that name. */
+	rc = anyc_datagram_receive(silent, question, sizeof question);
+	CHECK_INT(rc, >, 12 + 13);
+	CHECK(memcmp(question + 12, "\6silent\4test", 13) == 0);
+	wait_for_blocks(before.blocks);
+	anyc_datagram_free(silent);
 }
 
 /* ----------------------------------------------------------------------- names of addresses */
@@ -538,4 +693,33 @@ ANYC_TEST(resolve, h22_a_list_that_grows)
 		CHECK_INT(anyc_address_port(&list.list[i]), ==, i);
 	anyc_addresses_free(&list);
 	CHECK_RC(anyc_addresses_add(NULL, &a), ANYC_EINVAL);
+}
+
+static int say_nothing(void *arg, struct anyc_addresses *list, const char *host,
+		       const char *service, const struct anyc_resolve_options *options)
+{
+	(void)arg;
+	(void)list;
+	(void)host;
+	(void)service;
+	(void)options;
+	return anyc_sleep_forever();
+}
+
+/* A hook is the task's own code: it is cut at once, and nothing of it is left behind. */
+ANYC_TEST(resolve, c18_a_hook_that_is_silent)
+{
+	struct anyc_scope limit;
+	struct anyc_stream *s;
+	int64_t start = clock_now();
+	int rc;
+
+	anyc_set_resolver(say_nothing, NULL);
+	anyc_scope_enter_timeout(&limit, MS(100));
+	rc = anyc_tcp_connect(&s, "hang.test", "1", NULL);
+	CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+	CHECK_TOOK(start, MS(100), MS(150));
+	CHECK(s == NULL);
+	anyc_set_resolver(NULL, NULL);
+	CHECK_INT(calls_so_far(), ==, 0);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "lib/valgrind.h"
 
@@ -863,6 +864,62 @@ ANYC_TEST_NET(tcp, h10_serve_until_closed)
 	anyc_listener_free(shop.listener);
 }
 
+/* Closing takes no more and waits for those that are inside. */
+ANYC_TEST_NET(tcp, h10_close_drains)
+{
+	struct shop shop = { 0 };
+	struct anyc_stream *s[3], *late;
+	struct anyc_group g;
+	char buf[8];
+	int i;
+
+	shop_open(&shop, &g, wait_inside);
+	for (i = 0; i < 3; i++)
+		s[i] = visit(&shop);
+	SETTLE();
+	CHECK_INT(shop.running, ==, 3);
+	CHECK_OK(anyc_listener_close(shop.listener));
+	SETTLE();
+	CHECK(!shop.done);
+	CHECK_INT(shop.running, ==, 3);
+	CHECK_RC(anyc_tcp_connect(&late, "127.0.0.1", shop.port.text, NULL), -ECONNREFUSED);
+	anyc_event_set(&shop.let_go);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+	CHECK_INT(shop.running + shop.cancelled, ==, 0);
+	CHECK_INT(shop.handled, ==, 3);
+	for (i = 0; i < 3; i++) {
+		CHECK_RC(anyc_stream_receive(s[i], buf, sizeof buf), 0);
+		anyc_stream_free(s[i]);
+	}
+	anyc_listener_free(shop.listener);
+}
+
+/* Who drains for so long at the most moves the deadline of the scope around serve. */
+ANYC_TEST_NET(tcp, h10_a_drain_with_a_limit)
+{
+	struct shop shop = { 0 };
+	struct anyc_group g;
+	struct anyc_stream *s[2];
+	int64_t start;
+
+	shop_open(&shop, &g, wait_inside);
+	s[0] = visit(&shop);
+	s[1] = visit(&shop);
+	SETTLE();
+	start = anyc_now();
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_scope_set_deadline(&shop.scope, anyc_now() + MS(50)));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_TOOK(start, MS(50), MS(150));
+	CHECK_RC(shop.rc, ANYC_ECANCELED);
+	CHECK_INT(shop.cancelled, ==, 2);
+	CHECK_INT(reports(), ==, 0);
+	anyc_stream_free(s[0]);
+	anyc_stream_free(s[1]);
+	anyc_listener_free(shop.listener);
+}
+
 ANYC_TEST_NET(tcp, h10_freed_while_serving)
 {
 	struct shop shop = { 0 };
@@ -1074,6 +1131,57 @@ ANYC_TEST(tcp, h11_out_of_descriptors)
 	CHECK_RECEIVES(s, "hi");
 	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 0);
 	anyc_stream_free(s);
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+	anyc_listener_free(shop.listener);
+}
+
+static int64_t cpu_time(void)
+{
+	struct timespec t;
+
+	CHECK_INT(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), ==, 0);
+	return t.tv_sec * ANYC_SECOND + t.tv_nsec;
+}
+
+/* A hundred wait meanwhile: next to nothing is spent on them, and all are served afterwards. */
+ANYC_TEST(tcp, c10_out_of_descriptors_with_a_hundred_pending)
+{
+	struct shop shop = { 0 };
+	struct anyc_stream *s[100];
+	struct anyc_group g;
+	struct rlimit old, low;
+	int64_t start, cpu;
+	int i;
+
+	if (RUNNING_ON_VALGRIND)
+		return; /* as above */
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
+	shop.listener = listen_here(&shop.port);
+	for (i = 0; i < 100; i++) {
+		s[i] = visit(&shop);
+		CHECK_OK(anyc_stream_send(s[i], "hi", 2));
+	}
+	low = old;
+	low.rlim_cur = 3;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &low), ==, 0);
+	shop_open(&shop, &g, echo_once);
+	SETTLE();
+	cpu = cpu_time();
+	CHECK_OK(anyc_sleep(MS(1000)));
+	CHECK_INT(cpu_time() - cpu, <, MS(50) * anyc_test_slow());
+	CHECK_INT(reports(), ==, 1);
+	CHECK_REPORT("too many open files");
+	CHECK_INT(shop.handled, ==, 0);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
+	start = anyc_now();
+	for (i = 0; i < 100; i++) {
+		CHECK_RECEIVES(s[i], "hi");
+		anyc_stream_free(s[i]);
+	}
+	CHECK_TOOK(start, 0, ANYC_SECOND);
+	CHECK_INT(shop.handled, ==, 100);
 	CHECK_OK(anyc_listener_close(shop.listener));
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_RC(shop.rc, 0);
