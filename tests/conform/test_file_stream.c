@@ -295,3 +295,67 @@ ANYC_TEST(file_stream, b114_closed_while_a_worker_reads)
 		close(master);
 	}
 }
+
+/* Takes the one token of a limiter of the caller's around a read. */
+struct limited {
+	struct anyc_limiter *limiter;
+	struct receiver r;
+};
+static int receive_limited(void *arg)
+{
+	struct limited *l = arg;
+	int rc = anyc_limiter_acquire(l->limiter);
+
+	if (rc != 0)
+		return rc;
+	rc = receive_once(&l->r);
+	anyc_limiter_release(l->limiter);
+	return rc;
+}
+
+/*
+ * While a worker reads for one task, others go on: another file's bytes come exactly as they were
+ * written, from any place, into the caller's own memory; and who shares a limiter waits for it.
+ */
+ANYC_TEST(file_stream, b174_off_the_loop_and_exact)
+{
+	struct anyc_limiter one = ANYC_LIMITER_INIT(1);
+	struct limited first = { .limiter = &one }, second = { .limiter = &one };
+	unsigned char said[5000], heard[5000];
+	struct anyc_stream *s;
+	struct anyc_group g;
+	struct place p;
+	int master;
+
+	place_make(&p);
+	for (size_t i = 0; i < sizeof said; i++)
+		said[i] = (unsigned char)(i * 7 + i / 256);
+	first.r.stream = second.r.stream = slow_file(&master);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, receive_limited, &first));
+	CHECK_OK(anyc_spawn(&g, receive_limited, &second));
+	SETTLE();
+	CHECK_INT(anyc_limiter_waiting(&one), ==, 1);
+	s = open_file(&p, O_RDWR | O_CREAT);
+	CHECK_OK(anyc_stream_send(s, said, sizeof said));
+	CHECK_OK(anyc_file_stream_seek(s, 1234, SEEK_SET, NULL));
+	for (size_t at = 1234; at < sizeof said;) {
+		int n = anyc_stream_receive(s, heard + at, sizeof heard - at);
+
+		CHECK_INT(n, >, 0);
+		at += (size_t)n;
+	}
+	CHECK_INT(memcmp(heard + 1234, said + 1234, sizeof said - 1234), ==, 0);
+	CHECK_RC(anyc_stream_receive(s, heard, 1), 0);
+	anyc_stream_free(s);
+	CHECK(!first.r.done);
+	type(master, "one\n");
+	SETTLE();
+	type(master, "two\n");
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_INT(memcmp(first.r.buf, "one\n", 4), ==, 0);
+	CHECK_INT(memcmp(second.r.buf, "two\n", 4), ==, 0);
+	anyc_stream_free(first.r.stream);
+	close(master);
+	place_remove(&p);
+}
