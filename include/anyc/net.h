@@ -43,8 +43,10 @@ struct anyc_addresses {
 /*
  * Resolves host and service (a name or a number; NULL: port 0), in getaddrinfo(3)'s order.
  * Literals and localhost need no thread; others are looked up in worker threads, of which at
- * most eight are busy at once.  Free the list with anyc_addresses_free().
- *   checkpoint  yes     cancelled  the look-up goes on unheard; nothing is left to free
+ * most eight are busy at once.  A name in another script than ASCII is given as its A-label
+ * (xn--...).  Free the list with anyc_addresses_free().
+ *   checkpoint  yes     cancelled  the look-up goes on unheard, as one of the eight; nothing is
+ *                                  left to free
  *   errors  ANYC_ECANCELED, ANYC_EAI_*, ANYC_EINVAL, -ENOMEM, -EAGAIN (no thread)
  */
 ANYC_API ANYC_MUST_CHECK int anyc_resolve_sized(struct anyc_addresses *out, const char *host,
@@ -202,7 +204,8 @@ struct anyc_serve_options {
 /*
  * Accepts connections and runs handler(arg, stream) for each, until cancelled or the listener is
  * closed (0).  Connections that died in the queue are passed over; out of descriptors or memory
- * it reports once and tries every 100 ms.
+ * it reports once and tries every 100 ms.  With a group of its own it returns when all handlers
+ * have: so closing the listener drains, and a deadline of the scope around limits that.
  *   checkpoint  yes     errors  ANYC_ECANCELED, ANYC_EINVAL, -errno
  */
 ANYC_API ANYC_MUST_CHECK int anyc_serve_sized(struct anyc_listener *l, anyc_serve_fn *handler,
