@@ -78,7 +78,7 @@ ANYC_TEST(file_stream, f18_a_large_file)
 	enum { SIZE = 1000003 };
 	struct anyc_stream *s;
 	struct iovec piece[2];
-	unsigned char *data = malloc(2 * SIZE), *back = data + SIZE;
+	unsigned char *data = malloc(2 * SIZE + 1), *back = data + SIZE;
 	struct place p;
 	size_t i, n = 0;
 	int rc;

@@ -7,6 +7,7 @@
 #include <valgrind/valgrind.h>
 #else
 #define RUNNING_ON_VALGRIND 0
+#define VALGRIND_PRINTF(...) 0
 #define VALGRIND_DISABLE_ERROR_REPORTING
 #endif
 

@@ -17,6 +17,7 @@
 #if defined(HAVE_VALGRIND_VALGRIND_H)
 #include <valgrind/valgrind.h>
 #else
+#define RUNNING_ON_VALGRIND 0
 #define VALGRIND_STACK_REGISTER(low, high) 0
 #define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
 #endif
@@ -306,7 +307,8 @@ int main(void)
 	test_registers();
 	start(&co, round_down, 0);
 	finish(&co);
-	check(co.seen == 1, "fpenv saves and restores the rounding mode");
+	/* valgrind rounds as it likes. */
+	check(co.seen == 1 || RUNNING_ON_VALGRIND, "fpenv saves and restores the rounding mode");
 	printf("1..%d\n", count);
 	return failed != 0;
 }
