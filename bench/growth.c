@@ -16,6 +16,7 @@
 
 #include "lib/bench.h"
 #include "lib/growth.h"
+#include "lib/plot.h"
 
 #define GOAL 1.2
 #define STEP 2.0 /* a group ten times as large: at most so much more for each task */
@@ -182,6 +183,31 @@ static void tell_case(const struct growth_case *c, bool logarithmic, FILE *csv)
 	printf(" %6.2f x\n", time);
 }
 
+/* Both as ratios to those of the smallest size. */
+static void plot(void)
+{
+	static const char *const names[] = {"instructions", "time"};
+	struct plot_panel panels[GROWTH_CASES - 1] = {0};
+	size_t i, k;
+
+	for (i = 1; i < GROWTH_CASES; i++) {
+		struct plot_panel *p = &panels[i - 1];
+
+		snprintf(p->title, sizeof p->title, "%s", cases[i].name);
+		p->points = GROWTH_SIZES;
+		for (k = 0; k < GROWTH_SIZES; k++) {
+			double power = log10((double)sizes[k]);
+
+			snprintf(p->label[k], sizeof p->label[k], "1e%.0f", power);
+			p->place[k] = (power - 1) / 5;
+			p->ratio[0][k] = cases[i].instructions[k] / cases[i].instructions[0];
+			p->ratio[1][k] = cases[i].ns[k] / cases[i].ns[0];
+		}
+	}
+	plot_write(BENCH_DIR "/growth.svg", "Of what it takes with the fewest tasks alive:", names,
+		   2, panels, GROWTH_CASES - 1);
+}
+
 int main(void)
 {
 	FILE *csv = bench_csv("growth", "case,alive,instructions,ns");
@@ -200,9 +226,8 @@ int main(void)
 		tell_case(&cases[i], i == 1, csv);
 	fflush(stdout);
 	fflush(csv);
-	growth_plot(BENCH_DIR "/growth.svg", cases, sizes);
+	plot();
 	groups(csv);
 	bench_csv_close(csv, "growth");
-	printf("The plot: %s\n", BENCH_DIR "/growth.svg");
 	return 0;
 }

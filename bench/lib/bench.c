@@ -106,7 +106,7 @@ struct results {
 	size_t rounds;
 };
 
-static long taken_away(void)
+long bench_preemptions(void)
 {
 	struct rusage usage;
 
@@ -122,11 +122,11 @@ static bool sample(const struct bench_case *c, size_t n, double *ns)
 
 	if (c->sample != NULL)
 		return c->sample(c->arg, n, ns);
-	away = taken_away();
+	away = bench_preemptions();
 	start = bench_cpu();
 	c->run(c->arg, n);
 	*ns = (double)(bench_cpu() - start) / (double)n;
-	away = taken_away() - away;
+	away = bench_preemptions() - away;
 	return away == 0;
 }
 

@@ -35,6 +35,8 @@ void bench_compare(const char *name, const struct bench_case *cases, size_t coun
 /* CPU time that this process has used. */
 int64_t bench_cpu(void);
 int64_t bench_wall(void);
+/* How often the processor was taken from it. */
+long bench_preemptions(void);
 /* The median of values that are no NAN; sorts them.  NAN if there is none. */
 double bench_median(double *values, size_t count);
 /* Opens NAME.csv in the build directory and writes its first line. */

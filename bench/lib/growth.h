@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of bench/growth: the cases, which run in a traced child, and the plot. */
+/* The cases of bench/growth, which run in a traced child. */
 #ifndef GROWTH_H
 #define GROWTH_H
 
@@ -22,8 +22,5 @@ struct growth_case {
 int growth_cases(size_t alive, int out);
 /* Spawns that many tasks, lets them park, cancels and joins them; ns of CPU for each task. */
 int growth_group(size_t tasks, double *spawn, double *join);
-
-/* A drawing of both, as ratios to the first size: PATH. */
-void growth_plot(const char *path, const struct growth_case *cases, const size_t *sizes);
 
 #endif

@@ -3,6 +3,7 @@
 #include "peer.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,20 @@
 #include <unistd.h>
 
 #include "bench.h"
+
+void peer_processors(int processor[2])
+{
+	cpu_set_t set;
+	int i, n = 0;
+
+	if (sched_getaffinity(0, sizeof set, &set) != 0)
+		bench_die("sched_getaffinity failed");
+	for (i = 0; i < CPU_SETSIZE && n < 2; i++)
+		if (CPU_ISSET(i, &set))
+			processor[n++] = i;
+	if (n < 2)
+		bench_die("one processor is not enough: the load would disturb the server");
+}
 
 void peer_pin(int processor)
 {
@@ -50,7 +65,7 @@ static void end(pid_t pid, int signal)
 
 /* -------------------------------------------------------------------------------- servers */
 
-static _Noreturn void become(const struct peer *p, int processor, int out)
+static _Noreturn void become(const struct peer *p, const char *use, int processor, int out)
 {
 	char path[4096];
 
@@ -58,12 +73,12 @@ static _Noreturn void become(const struct peer *p, int processor, int out)
 	dup2(out, STDOUT_FILENO);
 	setenv("ANYC_MODULE_DIR", BENCH_MODULES, 1);
 	snprintf(path, sizeof path, "%s/lib/%s", BENCH_DIR, p->program);
-	execl(path, p->program, p->argument, (char *)NULL);
+	execl(path, p->program, p->variant, use, (char *)NULL);
 	fprintf(stderr, "bench: cannot start %s\n", path);
 	_exit(1);
 }
 
-void peer_start(struct peer *p, int processor)
+void peer_start(struct peer *p, const char *use, int processor)
 {
 	char line[16] = "";
 	int ends[2];
@@ -73,7 +88,7 @@ void peer_start(struct peer *p, int processor)
 		bench_die("pipe failed");
 	p->pid = child();
 	if (p->pid == 0)
-		become(p, processor, ends[1]);
+		become(p, use, processor, ends[1]);
 	close(ends[1]);
 	out = fdopen(ends[0], "r");
 	if (out == NULL || fgets(line, sizeof line, out) == NULL)
@@ -98,27 +113,81 @@ int64_t peer_cpu(const struct peer *p)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* The number behind a field of /proc/PID/status; -1: there is none. */
-static long status_field(pid_t pid, const char *field)
+static void pause_ms(long ms)
 {
-	char path[64], line[256];
-	size_t length = strlen(field);
-	long value = -1;
-	FILE *status;
+	struct timespec ts = {.tv_nsec = ms * 1000000};
 
-	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	status = fopen(path, "r");
-	while (status != NULL && value < 0 && fgets(line, sizeof line, status) != NULL)
-		if (strncmp(line, field, length) == 0)
-			value = atol(line + length);
+	nanosleep(&ts, NULL);
+}
+
+/* What stands behind a field of a file in /proc; false: there is no such field. */
+static bool field_of(char value[256], const char *path, const char *field)
+{
+	FILE *status = fopen(path, "r");
+	size_t length = strlen(field);
+	bool found = false;
+	char line[256];
+
+	while (status != NULL && !found && fgets(line, sizeof line, status) != NULL) {
+		found = strncmp(line, field, length) == 0;
+		if (found)
+			snprintf(value, sizeof line, "%s", line + length);
+	}
 	if (status != NULL)
 		fclose(status);
-	return value;
+	return found;
+}
+
+/* The number behind it, or -1. */
+static long status_field(pid_t pid, const char *field)
+{
+	char path[64], value[256];
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	return field_of(value, path, field) ? atol(value) : -1;
+}
+
+static bool sleeps(pid_t pid)
+{
+	char path[64], value[256];
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	return field_of(value, path, "State:") && strchr(value, 'S') != NULL;
+}
+
+void peer_settle(const struct peer *p)
+{
+	int64_t before, now = peer_cpu(p);
+	int tries, quiet = 0;
+
+	for (tries = 0; quiet < 3 && tries < 1000; tries++) {
+		pause_ms(10);
+		before = now;
+		now = peer_cpu(p);
+		quiet = now == before && sleeps(p->pid) ? quiet + 1 : 0;
+	}
 }
 
 long peer_preemptions(const struct peer *p)
 {
-	return status_field(p->pid, "nonvoluntary_ctxt_switches:");
+	char pattern[64], value[256];
+	glob_t threads;
+	long sum = 0;
+	size_t i;
+
+	snprintf(pattern, sizeof pattern, "/proc/%d/task/*/status", (int)p->pid);
+	if (glob(pattern, GLOB_NOSORT, NULL, &threads) != 0)
+		bench_die("%s has ended", p->name);
+	for (i = 0; i < threads.gl_pathc; i++)
+		if (field_of(value, threads.gl_pathv[i], "nonvoluntary_ctxt_switches:"))
+			sum += atol(value);
+	globfree(&threads);
+	return sum;
+}
+
+double peer_resident(const struct peer *p)
+{
+	return (double)status_field(p->pid, "VmRSS:") * 1024;
 }
 
 /* ------------------------------------------------------------------------ counting of calls */
@@ -127,7 +196,7 @@ static pid_t strace;
 
 static const char *counts_path(void)
 {
-	return BENCH_DIR "/echo.strace";
+	return BENCH_DIR "/calls.strace";
 }
 
 static _Noreturn void become_strace(const struct peer *p)
@@ -139,13 +208,6 @@ static _Noreturn void become_strace(const struct peer *p)
 		_exit(1);
 	execlp("strace", "strace", "-f", "-c", "-o", counts_path(), "-p", pid, (char *)NULL);
 	_exit(1);
-}
-
-static void pause_ms(long ms)
-{
-	struct timespec ts = {.tv_nsec = ms * 1000000};
-
-	nanosleep(&ts, NULL);
 }
 
 bool peer_count_begin(const struct peer *p)
@@ -170,11 +232,12 @@ bool peer_count_begin(const struct peer *p)
 
 static void add(struct peer_calls *calls, const char *name, unsigned long count)
 {
-	if (strcmp(name, "recvfrom") == 0 || strcmp(name, "read") == 0)
+	if (strcmp(name, "recvfrom") == 0 || strncmp(name, "read", 4) == 0)
 		calls->receive += count;
-	else if (strcmp(name, "sendto") == 0 || strcmp(name, "write") == 0)
+	else if (strcmp(name, "sendto") == 0 || strncmp(name, "write", 5) == 0)
 		calls->send += count;
-	else if (strncmp(name, "epoll_", 6) == 0 && strstr(name, "wait") != NULL)
+	else if (strcmp(name, "poll") == 0 ||
+		 (strncmp(name, "epoll_", 6) == 0 && strstr(name, "wait") != NULL))
 		calls->wait += count;
 	else if (strcmp(name, "epoll_ctl") == 0)
 		calls->control += count;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The echo server on libuv: a uv_poll for each connection, started once; or, called with the
- * argument tcp, a uv_tcp with uv_read_start and uv_try_write.
+ * The echo server on libuv: a uv_poll for each connection, started once; or, as the variant tcp, a
+ * uv_tcp with uv_read_start and uv_try_write.
  */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
-#include "echo_server.h"
+#include "server.h"
 
 static void free_handle(uv_handle_t *handle)
 {
@@ -29,7 +29,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
-	if (echo_once(p->fd) == 0)
+	if (server_echo(p->fd) == 0)
 		return;
 	uv_close((uv_handle_t *)poll, free_handle);
 	close(p->fd);
@@ -41,12 +41,12 @@ static void on_connection(uv_poll_t *listener, int status, int events)
 
 	(void)status;
 	(void)events;
-	while ((fd = echo_accept(((struct polled *)listener)->fd)) >= 0) {
+	while ((fd = server_accept(((struct polled *)listener)->fd)) >= 0) {
 		struct polled *p = malloc(sizeof *p);
 
-		echo_must(p != NULL, "malloc");
+		server_must(p != NULL, "malloc");
 		p->fd = fd;
-		echo_must(uv_poll_init(listener->loop, &p->poll, fd) == 0, "uv_poll_init");
+		server_must(uv_poll_init(listener->loop, &p->poll, fd) == 0, "uv_poll_init");
 		uv_poll_start(&p->poll, UV_READABLE, on_readable);
 	}
 }
@@ -55,14 +55,14 @@ static void serve_by_poll(uv_loop_t *loop)
 {
 	static struct polled listener;
 
-	listener.fd = echo_listen();
-	echo_must(uv_poll_init(loop, &listener.poll, listener.fd) == 0, "uv_poll_init");
+	listener.fd = server_listen();
+	server_must(uv_poll_init(loop, &listener.poll, listener.fd) == 0, "uv_poll_init");
 	uv_poll_start(&listener.poll, UV_READABLE, on_connection);
 }
 
 /* --------------------------------------------------------------------------------- uv_tcp */
 
-static char buffer[4096];
+static char buffer[SERVER_BUFFER];
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
 {
@@ -84,9 +84,9 @@ static void on_stream(uv_stream_t *listener, int status)
 {
 	uv_tcp_t *tcp = malloc(sizeof *tcp);
 
-	echo_must(tcp != NULL && status == 0, "accept");
-	echo_must(uv_tcp_init(listener->loop, tcp) == 0, "uv_tcp_init");
-	echo_must(uv_accept(listener, (uv_stream_t *)tcp) == 0, "uv_accept");
+	server_must(tcp != NULL && status == 0, "accept");
+	server_must(uv_tcp_init(listener->loop, tcp) == 0, "uv_tcp_init");
+	server_must(uv_accept(listener, (uv_stream_t *)tcp) == 0, "uv_accept");
 	uv_tcp_nodelay(tcp, 1);
 	uv_read_start((uv_stream_t *)tcp, on_room, on_data);
 }
@@ -95,16 +95,16 @@ static void serve_by_tcp(uv_loop_t *loop)
 {
 	static uv_tcp_t listener;
 
-	echo_must(uv_tcp_init(loop, &listener) == 0, "uv_tcp_init");
-	echo_must(uv_tcp_open(&listener, echo_listen()) == 0, "uv_tcp_open");
-	echo_must(uv_listen((uv_stream_t *)&listener, 1024, on_stream) == 0, "uv_listen");
+	server_must(uv_tcp_init(loop, &listener) == 0, "uv_tcp_init");
+	server_must(uv_tcp_open(&listener, server_listen()) == 0, "uv_tcp_open");
+	server_must(uv_listen((uv_stream_t *)&listener, 4096, on_stream) == 0, "uv_listen");
 }
 
 int main(int argc, char **argv)
 {
 	uv_loop_t *loop = uv_default_loop();
 
-	echo_must(loop != NULL, "uv_default_loop");
+	server_must(loop != NULL, "uv_default_loop");
 	if (argc > 1 && strcmp(argv[1], "tcp") == 0)
 		serve_by_tcp(loop);
 	else

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "echo_server.h"
+#include "server.h"
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	(void)events;
-	if (echo_once(watcher->fd) == 0)
+	if (server_echo(watcher->fd) == 0)
 		return;
 	ev_io_stop(loop, watcher);
 	close(watcher->fd);
@@ -21,10 +21,10 @@ static void on_connection(struct ev_loop *loop, ev_io *listener, int events)
 	int fd;
 
 	(void)events;
-	while ((fd = echo_accept(listener->fd)) >= 0) {
+	while ((fd = server_accept(listener->fd)) >= 0) {
 		ev_io *watcher = malloc(sizeof *watcher);
 
-		echo_must(watcher != NULL, "malloc");
+		server_must(watcher != NULL, "malloc");
 		ev_io_init(watcher, on_readable, fd, EV_READ);
 		ev_io_start(loop, watcher);
 	}
@@ -35,8 +35,8 @@ int main(void)
 	struct ev_loop *loop = ev_default_loop(0);
 	ev_io listener;
 
-	echo_must(loop != NULL, "ev_default_loop");
-	ev_io_init(&listener, on_connection, echo_listen(), EV_READ);
+	server_must(loop != NULL, "ev_default_loop");
+	ev_io_init(&listener, on_connection, server_listen(), EV_READ);
 	ev_io_start(loop, &listener);
 	return ev_run(loop, 0);
 }

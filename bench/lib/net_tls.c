@@ -15,14 +15,13 @@
 
 #include <openssl/err.h>
 
-#include "echo_server.h"
+#include "server.h"
 #include "tls_server.h"
 
 #define BATCH ((size_t)128 << 10) /* room for the records of one send */
 
 struct connection {
 	int fd;
-	char use;
 	bool whole; /* the end may have come: read on until there is nothing */
 	SSL *ssl;
 	unsigned char *out; /* made, and still to be sent */
@@ -31,11 +30,14 @@ struct connection {
 
 enum state { WANTS_INPUT, WANTS_ROOM, DEAD };
 
+enum use { ECHO, SEND, RECEIVE };
+
 static bool by_socket;
+static enum use use;
 /* What one recv has got: OpenSSL takes it all before the next. */
-static unsigned char in[TLS_BULK];
+static unsigned char in[SERVER_BULK];
 static size_t in_start, in_end;
-static unsigned char data[TLS_BULK];
+static unsigned char data[SERVER_BULK];
 
 /* -------------------------------------------------------------------------------------- BIO */
 
@@ -84,13 +86,13 @@ static BIO *memory_bio(struct connection *c)
 
 	if (method == NULL) {
 		method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "memory");
-		echo_must(method != NULL, "BIO_meth_new");
+		server_must(method != NULL, "BIO_meth_new");
 		BIO_meth_set_read(method, memory_read);
 		BIO_meth_set_write(method, memory_write);
 		BIO_meth_set_ctrl(method, memory_ctrl);
 	}
 	bio = BIO_new(method);
-	echo_must(bio != NULL, "BIO_new");
+	server_must(bio != NULL, "BIO_new");
 	BIO_set_data(bio, c);
 	BIO_set_init(bio, 1);
 	return bio;
@@ -118,16 +120,14 @@ static int step(struct connection *c)
 
 	if (!SSL_is_init_finished(c->ssl))
 		return SSL_do_handshake(c->ssl);
-	switch (c->use) {
-	case TLS_SEND:
+	switch (use) {
+	case SEND:
 		return SSL_write(c->ssl, data, sizeof data);
-	case TLS_RECEIVE:
+	case RECEIVE:
 		return SSL_read(c->ssl, data, sizeof data);
-	case TLS_ECHO:
-		n = SSL_read(c->ssl, data, 4096);
-		return n > 0 ? SSL_write(c->ssl, data, n) : n;
 	default:
-		return SSL_read(c->ssl, &c->use, 1);
+		n = SSL_read(c->ssl, data, SERVER_BUFFER);
+		return n > 0 ? SSL_write(c->ssl, data, n) : n;
 	}
 }
 
@@ -171,6 +171,12 @@ static int fill(struct connection *c)
 	return 1;
 }
 
+/* It has nothing to wait for but room. */
+static bool sends(const struct connection *c)
+{
+	return use == SEND && SSL_is_init_finished(c->ssl);
+}
+
 /* False: it has ended. */
 static bool turn(struct connection *c)
 {
@@ -178,14 +184,13 @@ static bool turn(struct connection *c)
 	bool more = true;
 
 	while (rc > 0 && more) {
-		rc = c->use == TLS_SEND ? 1 : fill(c);
+		rc = sends(c) ? 1 : fill(c);
 		if (rc <= 0)
 			break;
-		more = c->use == TLS_SEND || in_end == sizeof in || c->whole;
+		more = in_end == sizeof in || c->whole;
 		if (work(c) == DEAD)
 			rc = -1;
-		/* Now it is known what the connection is for. */
-		more = more || c->use == TLS_SEND;
+		more = more || sends(c);
 		in_start = in_end = 0;
 		if (rc > 0)
 			rc = flush(c);
@@ -216,23 +221,23 @@ static void accept_all(int set, int listener, SSL_CTX *ctx)
 {
 	int fd;
 
-	while ((fd = echo_accept(listener)) >= 0) {
+	while ((fd = server_accept(listener)) >= 0) {
 		struct connection *c = calloc(1, sizeof *c);
 		struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 					    .data = {.ptr = c}};
 		BIO *bio;
 
-		echo_must(c != NULL, "malloc");
+		server_must(c != NULL, "malloc");
 		c->fd = fd;
 		c->ssl = SSL_new(ctx);
-		echo_must(c->ssl != NULL, "SSL_new");
+		server_must(c->ssl != NULL, "SSL_new");
 		SSL_set_accept_state(c->ssl);
 		bio = by_socket ? BIO_new_socket(fd, BIO_NOCLOSE) : memory_bio(c);
 		SSL_set_bio(c->ssl, bio, bio);
 		/* As much at once as there is, not a head and then a body. */
 		if (by_socket)
 			SSL_set_read_ahead(c->ssl, 1);
-		echo_must(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl");
+		server_must(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl");
 	}
 }
 
@@ -240,13 +245,17 @@ int main(int argc, char **argv)
 {
 	struct epoll_event event[256], listening = {.events = EPOLLIN};
 	SSL_CTX *ctx = tls_server_context();
-	int listener = echo_listen(), set = epoll_create1(EPOLL_CLOEXEC);
+	int listener = server_listen(), set = epoll_create1(EPOLL_CLOEXEC);
 	int i, n;
 
-	by_socket = argc > 1 && strcmp(argv[1], "socket") == 0;
-	echo_must(set >= 0, "epoll_create1");
-	echo_must(signal(SIGPIPE, SIG_IGN) != SIG_ERR, "signal");
-	echo_must(epoll_ctl(set, EPOLL_CTL_ADD, listener, &listening) == 0, "epoll_ctl");
+	server_must(argc == 3, "arguments");
+	by_socket = strcmp(argv[1], "socket") == 0;
+	use = strcmp(argv[2], SERVER_SEND) == 0	     ? SEND
+	      : strcmp(argv[2], SERVER_RECEIVE) == 0 ? RECEIVE
+						     : ECHO;
+	server_must(set >= 0, "epoll_create1");
+	server_must(signal(SIGPIPE, SIG_IGN) != SIG_ERR, "signal");
+	server_must(epoll_ctl(set, EPOLL_CTL_ADD, listener, &listening) == 0, "epoll_ctl");
 	for (;;) {
 		n = epoll_wait(set, event, 256, -1);
 		for (i = 0; i < n; i++) {
