@@ -221,14 +221,16 @@ int anyc__tls_ready(struct anyc__tls_stream *t, unsigned flags, bool *waited)
 /* -------------------------------------------------------------------------------- receive */
 
 /*
- * Decrypts all that has been received and fits.  ANYC_EWOULDBLOCK: needs more input; 0: the
- * stream's state says why.
+ * Decrypts what has been received and fits, about a record of it at most: other tasks wait
+ * meanwhile.  ANYC_EWOULDBLOCK: needs more input; 0: the stream's state says why.
  */
 static int decrypt(struct anyc__tls_stream *t, unsigned char *buf, size_t size)
 {
 	enum step step;
 	size_t total = 0;
 
+	if (size > RECORD)
+		size = RECORD;
 	/* OpenSSL could only say that it wants input, and takes its time to. */
 	if (anyc__tls_buffer_used(&t->input) == 0 && SSL_has_pending(t->ssl) == 0)
 		return ANYC_EWOULDBLOCK;
