@@ -106,6 +106,12 @@ static int tick(void *arg)
 	return rc;
 }
 
+static void *map(const char *fd)
+{
+	return mmap(NULL, sizeof(struct server_waits), PROT_READ | PROT_WRITE, MAP_SHARED, atoi(fd),
+		    0);
+}
+
 static int serve(void *use)
 {
 	const char *shared = getenv(SERVER_WAITS);
@@ -115,8 +121,7 @@ static int serve(void *use)
 
 	anyc_group_enter(&group, NULL);
 	if (rc == 0 && shared != NULL)
-		anyc_spawn(&group, tick, mmap(NULL, sizeof(struct server_waits), PROT_READ | PROT_WRITE,
-					      MAP_SHARED, atoi(shared), 0));
+		anyc_spawn(&group, tick, map(shared));
 	if (rc == 0)
 		rc = anyc_serve(listener, serve_one, use, NULL);
 	rc = anyc_group_leave(&group, rc);
