@@ -216,7 +216,7 @@ ANYC_FAULT_WAIT_(ssize_t, sendto,
 		  socklen_t length),
 		 (fd, from, size, flags, to, length), ECONNREFUSED, ENOBUFS, ENOMEM)
 ANYC_FAULT_WAIT_(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
-		 (fd, message, flags), EPIPE, ECONNRESET, ENOBUFS, ENOMEM)
+		 (fd, message, flags), EPIPE, ECONNRESET, ENOBUFS, ENOMEM, EIO)
 ANYC_FAULT_WAIT_(ssize_t, sendfile, (int fd, int from, off_t *offset, size_t size),
 		 (fd, from, offset, size), EPIPE, ECONNRESET, EINVAL, ENOMEM)
 

@@ -98,7 +98,7 @@ static ssize_t receive_some(struct anyc_datagram *d, struct anyc__datagram_work 
 	return n;
 }
 
-static ssize_t send_some(struct anyc_datagram *d, struct anyc__datagram_work *w)
+static ssize_t send_list(struct anyc_datagram *d, struct anyc__datagram_work *w)
 {
 	struct mmsghdr head[AT_ONCE];
 	struct iovec iov[AT_ONCE];
@@ -107,6 +107,13 @@ static ssize_t send_some(struct anyc_datagram *d, struct anyc__datagram_work *w)
 	for (i = 0; i < n; i++)
 		w->moved += head[i].msg_len;
 	return n;
+}
+
+static ssize_t send_some(struct anyc_datagram *d, struct anyc__datagram_work *w)
+{
+	ssize_t n = anyc__datagram_send_alike(d, w);
+
+	return n != 0 ? n : send_list(d, w);
 }
 
 /* ------------------------------------------------------------------------------- failures */

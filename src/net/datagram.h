@@ -44,6 +44,11 @@ const char *anyc__datagram_bad_address(const struct anyc_datagram *d,
 
 /* segments.c: the size of those that were joined to one of this length. */
 size_t anyc__datagram_segment(struct msghdr *message, size_t length);
+/*
+ * Sends the messages at the head of a list that are of one size and to one address as segments of
+ * one datagram: their number; 0 if there is nothing to gain, or the kernel cannot; or -1.
+ */
+ssize_t anyc__datagram_send_alike(struct anyc_datagram *d, struct anyc__datagram_work *w);
 /* Has what is received joined where the kernel can.  -errno */
 int anyc__datagram_coalesce(int fd);
 bool anyc__datagram_coalesces(int fd);

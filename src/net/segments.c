@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One buffer as many datagrams: cut by the kernel where it can (UDP_SEGMENT), which walks its
- * stack once for all of them, else one by one in one call; and such as the kernel has joined
- * (UDP_GRO).
+ * One buffer, or a list of messages of one size, as many datagrams: cut by the kernel where it can
+ * (UDP_SEGMENT), which walks its stack once for all of them, else one by one in one call; and such
+ * as the kernel has joined (UDP_GRO).
  *
  * Rules
  *  - What goes over the wire is the same either way.
@@ -21,6 +21,8 @@
 /* What the kernel takes in one call. */
 #define SEGMENTS_AT_ONCE 64
 #define MOST_AT_ONCE     ((size_t)65507)
+/* Fewer messages of one size go with the rest of a list that goes on. */
+#define ALIKE_LEAST 8
 
 /* ------------------------------------------------------------------------------- receiving */
 
@@ -88,36 +90,44 @@ static bool cannot_cut(struct anyc_datagram *d, size_t segment)
 	}
 }
 
-static void address(struct msghdr *m, const struct anyc__datagram_work *w)
+static void address(struct msghdr *m, const struct anyc_address *to)
 {
-	if (w->address == NULL)
+	if (to == NULL || to->length == 0)
 		return;
-	m->msg_name = &w->address->storage;
-	m->msg_namelen = w->address->length;
+	m->msg_name = (void *)(uintptr_t)&to->storage; /* only read */
+	m->msg_namelen = to->length;
 }
 
-/* As many whole segments as one call takes, or all that is left: how many bytes. */
-static ssize_t send_cut(struct anyc_datagram *d, const struct anyc__datagram_work *w)
+/* One datagram of these pieces, which the kernel is to cut into segments: how many bytes. */
+static ssize_t send_to_cut(struct anyc_datagram *d, struct iovec *iov, size_t count,
+			   size_t segment_size, const struct anyc_address *to)
 {
-	size_t most = MOST_AT_ONCE / w->segment;
-	uint16_t segment = (uint16_t)w->segment;
-	struct iovec piece = { .iov_base = w->buf };
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = count };
+	uint16_t segment = (uint16_t)segment_size;
 	union anyc__datagram_control control;
-	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1 };
 	struct cmsghdr *c;
 
-	most = w->segment * (most < SEGMENTS_AT_ONCE ? most : SEGMENTS_AT_ONCE);
-	piece.iov_len = w->size < most ? w->size : most;
 	memset(&control, 0, sizeof control);
 	m.msg_control = &control;
 	m.msg_controllen = CMSG_SPACE(sizeof segment);
-	address(&m, w);
+	address(&m, to);
 	c = CMSG_FIRSTHDR(&m);
 	c->cmsg_level = IPPROTO_UDP;
 	c->cmsg_type = UDP_SEGMENT;
 	c->cmsg_len = CMSG_LEN(sizeof segment);
 	memcpy(CMSG_DATA(c), &segment, sizeof segment);
 	return sendmsg(d->fd.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* As many whole segments as one call takes, or all that is left: how many bytes. */
+static ssize_t send_cut(struct anyc_datagram *d, const struct anyc__datagram_work *w)
+{
+	size_t most = MOST_AT_ONCE / w->segment;
+	struct iovec piece = { .iov_base = w->buf };
+
+	most = w->segment * (most < SEGMENTS_AT_ONCE ? most : SEGMENTS_AT_ONCE);
+	piece.iov_len = w->size < most ? w->size : most;
+	return send_to_cut(d, &piece, 1, w->segment, w->address);
 }
 
 static ssize_t send_one_by_one(struct anyc_datagram *d, const struct anyc__datagram_work *w)
@@ -136,7 +146,7 @@ static ssize_t send_one_by_one(struct anyc_datagram *d, const struct anyc__datag
 		piece[count].iov_len = left < w->segment ? left : w->segment;
 		head[count].msg_hdr.msg_iov = &piece[count];
 		head[count].msg_hdr.msg_iovlen = 1;
-		address(&head[count].msg_hdr, w);
+		address(&head[count].msg_hdr, w->address);
 		at += piece[count++].iov_len;
 	}
 	n = sendmmsg(d->fd.fd, head, count, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -178,4 +188,44 @@ int anyc_datagram_send_segments(struct anyc_datagram *d, const void *buf, size_t
 	w.buf = (void *)(uintptr_t)buf; /* both are only read */
 	w.address = to != NULL && to->length > 0 ? (void *)(uintptr_t)to : NULL;
 	return anyc__datagram_run(d, &w);
+}
+
+/* ------------------------------------------------------------------------ lists of messages */
+
+/* How many messages, from the first on, can be the segments of one; the last may be shorter. */
+static unsigned count_alike(const struct anyc__datagram_work *w)
+{
+	const struct anyc_message *first = w->messages;
+	size_t total = first->size;
+	unsigned n = 1;
+
+	while (n < w->count && n < SEGMENTS_AT_ONCE && w->messages[n - 1].size == first->size) {
+		const struct anyc_message *m = &w->messages[n];
+
+		total += m->size;
+		if (m->size == 0 || m->size > first->size || total > MOST_AT_ONCE ||
+		    m->address.length != first->address.length ||
+		    memcmp(&m->address.storage, &first->address.storage, m->address.length) != 0)
+			break;
+		n++;
+	}
+	return n;
+}
+
+ssize_t anyc__datagram_send_alike(struct anyc_datagram *d, struct anyc__datagram_work *w)
+{
+	const struct anyc_message *first = w->messages;
+	unsigned n = count_alike(w), i;
+	struct iovec iov[SEGMENTS_AT_ONCE];
+	ssize_t sent;
+
+	if (n < 2 || (n < ALIKE_LEAST && n < w->count) || !can_cut(d, first->size))
+		return 0;
+	for (i = 0; i < n; i++)
+		iov[i] = (struct iovec){ .iov_base = first[i].data, .iov_len = first[i].size };
+	sent = send_to_cut(d, iov, n, first->size, &first->address);
+	if (sent < 0)
+		return cannot_cut(d, first->size) ? 0 : -1;
+	w->moved += (size_t)sent;
+	return n;
 }

@@ -291,6 +291,55 @@ ANYC_TEST(udp, h17_many_in_order)
 	anyc_datagram_free(b);
 }
 
+enum { ALIKE = 32, STRANGER = 20 };
+
+/* Whatever goes as one, each comes as it was: equal ones, a shorter and an empty one, another's. */
+ANYC_TEST(udp, h17_many_of_one_size)
+{
+	struct anyc_datagram *a = bind_here(), *other = bind_here(), *b = bind_here();
+	struct anyc_message out[ALIKE] = { 0 };
+	char said[ALIKE][100], heard[100];
+	size_t sent = 0, i;
+	int n;
+
+	for (i = 0; i < ALIKE; i++) {
+		memset(said[i], 'a' + (int)i, sizeof said[i]);
+		out[i].data = said[i];
+		out[i].size = i < ALIKE - 2 ? 100 : i < ALIKE - 1 ? 50 : 0;
+		out[i].address = where_is(i != STRANGER ? a : other);
+	}
+	for (; sent < ALIKE; sent += (size_t)n) {
+		n = anyc_datagram_send_many(b, out + sent, ALIKE - sent, 0);
+		CHECK_INT(n, >=, 1);
+	}
+	for (i = 0; i < ALIKE; i++) {
+		n = anyc_datagram_receive(i != STRANGER ? a : other, heard, sizeof heard);
+		CHECK_INT(n, ==, out[i].size);
+		CHECK_INT(memcmp(heard, said[i], out[i].size), ==, 0);
+	}
+	anyc_datagram_free(a);
+	anyc_datagram_free(other);
+	anyc_datagram_free(b);
+}
+
+/* Longer than the way there takes in one piece, so not as parts of one. */
+ANYC_TEST(udp, h17_many_of_the_longest)
+{
+	static char huge[2][40000], heard[40000];
+	struct anyc_datagram *a = bind_here(), *b = connect_there(a);
+	struct anyc_message out[2] = { { .data = huge[0], .size = sizeof huge[0] },
+				       { .data = huge[1], .size = sizeof huge[1] } };
+
+	memset(huge[1], 'x', sizeof huge[1]);
+	CHECK_RC(anyc_datagram_send_many(b, out, 2, 0), 2);
+	CHECK_RC(anyc_datagram_receive(a, heard, sizeof heard), sizeof heard);
+	CHECK_INT(heard[9], ==, 0);
+	CHECK_RC(anyc_datagram_receive(a, heard, sizeof heard), sizeof heard);
+	CHECK_INT(heard[39999], ==, 'x');
+	anyc_datagram_free(a);
+	anyc_datagram_free(b);
+}
+
 /* The second is too long: one was sent, and its own error comes when it is the first. */
 ANYC_TEST(udp, h17_many_until_one_fails)
 {

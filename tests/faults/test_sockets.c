@@ -63,6 +63,7 @@ static int exchange_many(struct exchange *e)
 	}
 	for (done = 0; done < 3 && n >= 0; done += n > 0 ? (size_t)n : 0)
 		n = anyc_datagram_send_many(e->client, m + done, 3 - done, 0);
+	CHECK_INT(n, !=, -EIO); /* what cannot go as segments goes as a list */
 	for (done = 0; done < 3 && n >= 0; done += n > 0 ? (size_t)n : 0)
 		n = anyc_datagram_receive_many(e->server, m + done, 3 - done, 0);
 	if (n >= 0)
