@@ -124,13 +124,14 @@ static int judge(const struct http_request *r, const struct http_file *f)
 /* Whether a range is still one of what the client knows. */
 static bool is_known(const struct http_request *r, const struct http_file *f)
 {
-	struct cursor c = { r->if_range.at, r->if_range.at + r->if_range.size };
+	struct cursor c;
 	struct http_text tag;
 	time_t when;
 	bool weak;
 
 	if (r->if_range.at == NULL)
 		return true;
+	c = (struct cursor){ r->if_range.at, r->if_range.at + r->if_range.size };
 	if (take_tag(&c, &tag, &weak))
 		return !weak && lists(r->if_range, f->etag, false);
 	return http_read_date(&when, r->if_range) && when == f->modified;
@@ -156,12 +157,12 @@ static int64_t take_number(struct cursor *c)
 static bool read_range(struct http_text text, int64_t *first, int64_t *last)
 {
 	static const char unit[] = "bytes=";
-	struct cursor c = { text.at, text.at + text.size };
+	struct cursor c;
 
 	if (text.at == NULL || text.size < sizeof unit - 1 ||
 	    strncasecmp(text.at, unit, sizeof unit - 1) != 0)
 		return false;
-	c.at += sizeof unit - 1;
+	c = (struct cursor){ text.at + sizeof unit - 1, text.at + text.size };
 	skip(&c, " \t");
 	*first = take_number(&c);
 	if (c.at == c.end || *c.at++ != '-')
