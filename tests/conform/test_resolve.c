@@ -73,6 +73,7 @@ static unsigned silent_port;
 static int ask_silent_server(const char *name)
 {
 	unsigned char buf[512];
+	int rc;
 
 	if (res_init() != 0)
 		return EAI_SYSTEM;
@@ -82,7 +83,9 @@ static int ask_silent_server(const char *name)
 	_res.nsaddr_list[0].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	_res.retrans = 1;
 	_res.retry = 1;
-	return res_query(name, C_IN, T_A, buf, sizeof buf) < 0 ? EAI_AGAIN : EAI_FAIL;
+	rc = res_query(name, C_IN, T_A, buf, sizeof buf) < 0 ? EAI_AGAIN : EAI_FAIL;
+	res_nclose(&_res);
+	return rc;
 }
 
 /* Seen by libanyc too when it is a library of its own. */
