@@ -30,7 +30,8 @@ struct anyc_connectable;
 /*
  * Makes a new connection.
  *   checkpoint  yes     cancelled  nothing is left open
- *   errors  of its kind: those of anyc_tcp_connect() and so on; ANYC_EINVAL, ANYC_ECANCELED
+ *   errors  of its kind: those of anyc_tcp_connect() and so on; ANYC_EINVAL (NULL), ANYC_ECANCELED,
+ *           ANYC_EMISUSE: one of your own that gave neither a stream nor an error
  */
 ANYC_API ANYC_MUST_CHECK int anyc_connect(struct anyc_stream **out, struct anyc_connectable *c);
 /* NULL-safe, and never waits: memory goes when the last task inside has returned. */

@@ -358,8 +358,11 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_as_completed_enter(struct anyc_as_completed
  */
 ANYC_API ANYC_MUST_CHECK int anyc_as_completed_next(struct anyc_as_completed *a, size_t *i);
 /*
- * Cancels the calls that have not ended and waits for them; rc is the result of the host's body.
- * Returns what anyc_group_leave() does; no call's error.  Not a checkpoint.
+ * Cancels the calls that have not ended and waits for them, always, then leaves the group; rc is
+ * the result of the host's body.  Returns what anyc_group_leave() does, and no call's error.
+ *   checkpoint  no, as anyc_group_leave()
+ *   cancelled   the calls are cancelled, and waited for
+ *   errors      ANYC_EMISUSE: not the task that entered, or a scope or group inside is still open
  */
 ANYC_API int anyc_as_completed_leave(struct anyc_as_completed *a, int rc);
 

@@ -135,7 +135,8 @@ ANYC_API ANYC_MUST_CHECK int anyc_datagram_receive_many(struct anyc_datagram *d,
 /*
  * Sends as many of the messages, in their order, as the kernel takes at once, waiting for the
  * first only: how many, at least 1.  What kept the next one back is that one's own result when it
- * is tried again.
+ * is tried again.  Those at the head that are of one size and to one address go as segments, where
+ * the kernel can: see anyc_datagram_send_segments().
  *   checkpoint  yes, without ANYC_NOWAIT     cancelled  none was sent
  *   errors  of the first message: as anyc_datagram_send_to(), ANYC_EWOULDBLOCK
  */

@@ -158,7 +158,10 @@ int anyc_as_completed_next(struct anyc_as_completed *a, size_t *i)
 
 int anyc_as_completed_leave(struct anyc_as_completed *a, int rc)
 {
-	if (is_host(a, anyc__current()) && a->running_ != 0)
+	const struct anyc_task *t = anyc__current();
+
+	/* Only if leaving will not be refused. */
+	if (is_host(a, t) && t->scope == &a->group_.scope_ && a->running_ != 0)
 		anyc__scope_cancel(&a->group_.scope_, ANYC_CAUSE_CANCEL,
 				   "left before all calls had ended");
 	return anyc_group_leave(a != NULL ? &a->group_ : NULL, rc);

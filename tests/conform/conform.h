@@ -45,6 +45,27 @@ UNUSED static int give(void *arg)
 	return *(const int *)arg;
 }
 
+/* Gives its result after so many turns of others. */
+struct late {
+	int naps, result;
+};
+UNUSED static int give_late(void *arg)
+{
+	const struct late *l = arg;
+	int rc = 0;
+
+	for (int i = 0; i < l->naps && rc == 0; i++)
+		rc = anyc_checkpoint();
+	return rc != 0 ? rc : l->result;
+}
+
+/* Notes what ended its sleep. */
+UNUSED static int note_cancel(void *arg)
+{
+	*(int *)arg = anyc_sleep_forever();
+	return *(int *)arg;
+}
+
 /* Notes how a wait for an event went, and what the checkpoint after it said. */
 struct waiter {
 	struct anyc_scope scope;

@@ -4,26 +4,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Ends after so many turns of others. */
-struct late {
-	int naps, result;
-};
-static int give_late(void *arg)
-{
-	const struct late *l = arg;
-	int rc = 0;
-
-	for (int i = 0; i < l->naps && rc == 0; i++)
-		rc = anyc_checkpoint();
-	return rc != 0 ? rc : l->result;
-}
-
-static int note_cancel(void *arg)
-{
-	*(int *)arg = anyc_sleep_forever();
-	return *(int *)arg;
-}
-
 /* The next one to end is i, with this result. */
 static void expect(struct anyc_as_completed *a, const struct anyc_call *calls, size_t i, int rc)
 {
@@ -305,6 +285,23 @@ ANYC_TEST(as_completed, r12_another_task_and_another_time)
 	CHECK_RC(anyc_as_completed_next(&a, &i), ANYC_EMISUSE);
 	CHECK_INT(reports(), ==, 6);
 	reports_forget();
+}
+
+/* Refused because of a scope inside, it cancels nobody. */
+ANYC_TEST(as_completed, r12_a_scope_inside_is_left_first)
+{
+	struct late l = { 3, 6 };
+	struct anyc_call calls[] = { ANYC_CALL(give_late, &l) };
+	struct anyc_as_completed a;
+	struct anyc_scope inside;
+
+	CHECK_OK(anyc_as_completed_enter(&a, calls, 1, NULL));
+	anyc_scope_enter(&inside, NULL);
+	CHECK_RC(anyc_as_completed_leave(&a, 0), ANYC_EMISUSE);
+	reports_forget();
+	expect(&a, calls, 0, 6);
+	CHECK_OK(anyc_scope_leave(&inside, 0));
+	CHECK_RC(anyc_as_completed_leave(&a, 0), 0);
 }
 
 /* A call that cannot be begun is told of like any other. */

@@ -30,27 +30,7 @@ static int fail_in_cleanup(void *arg)
 	return fail_with(arg);
 }
 
-static int note_cancel(void *arg)
-{
-	*(int *)arg = anyc_sleep_forever();
-	return *(int *)arg;
-}
-
 /* ---------------------------------------------------------------------------------- gather */
-
-/* Ends in another order than it began in. */
-struct late {
-	int naps, result;
-};
-static int give_late(void *arg)
-{
-	const struct late *l = arg;
-	int rc = 0;
-
-	for (int i = 0; i < l->naps && rc == 0; i++)
-		rc = anyc_checkpoint();
-	return rc != 0 ? rc : l->result;
-}
 
 ANYC_TEST(gather, sb22_results_in_the_order_of_the_calls)
 {
