@@ -15,6 +15,7 @@
 #include <anyc/inspect.h>
 #include <anyc/sync.h>
 #include <anyc/queue.h>
+#include <anyc/xsync.h>
 #include <anyc/stream.h>
 #include <anyc/net.h>
 #include <anyc/streams.h>

@@ -173,7 +173,8 @@ const struct anyc_net_ops *anyc__net(void **self);
 
 /* A callback on the engine's thread, outside a task; the owner keeps the memory. */
 struct anyc__post {
-	struct anyc__post *next;
+	struct anyc__post *next, *prev;
+	struct anyc__posts *in; /* where it is queued; NULL: nowhere */
 	void (*run)(struct anyc__post *p, int status); /* 0, or ANYC_EGONE as the engine ends */
 };
 /* Queues it from the engine's own thread. */

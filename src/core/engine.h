@@ -8,6 +8,7 @@
  *	timer.c    the heap                    fd.c      readiness
  *	poll_epoll.c  system calls
  *	wake.c     eventfd, tokens, posts      worker.c  threads
+ *	waiters.c  lines of tasks              xwaiters.c  between threads
  *	loop.c     an engine inside a native loop or alone    plain.c   in a thread without a loop
  */
 #ifndef ANYC__ENGINE_H
@@ -85,6 +86,8 @@ struct anyc_task {
 	struct { void *caught; unsigned uncaught; } cxa; /* the C++ runtime's, while switched out */
 	unsigned error_lists;
 	unsigned owned; /* what it has that others may wait for: locks */
+	unsigned held_count; /* likewise, others of any thread: xwaiters.c */
+	struct anyc_held_ *held;
 	int32_t result;
 	bool started;
 	struct anyc__slot slot;
@@ -152,6 +155,37 @@ struct anyc__host {
 	void (*idle)(struct anyc__engine *e);
 };
 
+/* Callbacks, in the order in which they came. */
+struct anyc__posts {
+	struct anyc__post *first, *last;
+	size_t count;
+};
+static inline void anyc__posts_append(struct anyc__posts *list, struct anyc__post *p)
+{
+	p->in = list;
+	p->next = NULL;
+	p->prev = list->first != NULL ? list->last : NULL;
+	if (list->first != NULL)
+		list->last->next = p;
+	else
+		list->first = p;
+	list->last = p;
+	list->count++;
+}
+static inline void anyc__posts_take_out(struct anyc__post *p)
+{
+	if (p->prev != NULL)
+		p->prev->next = p->next;
+	else
+		p->in->first = p->next;
+	if (p->next != NULL)
+		p->next->prev = p->prev;
+	else
+		p->in->last = p->prev;
+	p->in->count--;
+	p->in = NULL;
+}
+
 /* order.c: how ready tasks take turns, while probes say so. */
 struct anyc__order {
 	uint64_t lot;            /* the generator's state */
@@ -166,7 +200,7 @@ struct anyc_token {
 	pthread_mutex_t lock;
 	struct anyc__engine *engine; /* under the lock; NULL: gone */
 	int event;                   /* the engine's eventfd; -1: gone */
-	struct anyc__post *first, *last; /* under the lock */
+	struct anyc__posts posts;    /* under the lock */
 	atomic_bool posted;          /* something is queued: the eventfd was written */
 	atomic_bool cancel;          /* from a signal handler */
 };
@@ -193,7 +227,7 @@ struct anyc__engine {
 	struct anyc_task *ended; /* left its stack for good; recycled by whoever arrives next */
 	struct anyc_task *done_first, *done_last; /* root tasks whose on_done is due */
 	struct anyc__fiber *leaving; /* the fiber that the last switch left; for ASan */
-	struct anyc__post *local_first, *local_last; /* callbacks to run in this turn */
+	struct anyc__posts local; /* callbacks to run in this turn */
 	struct anyc_waiters_ blocked; /* anyc_wait_all_blocked() */
 	struct anyc_waiter_ *owned_first; /* who waits for what a task has */
 	uint64_t *abandoners;             /* tasks that ended with something, by id; rare */
@@ -353,6 +387,11 @@ uint64_t anyc__new_id(struct anyc__engine *e);
 /* The task has ended and owns something still: who waits for it wakes. */
 void anyc__owner_ended(struct anyc_task *t);
 void anyc__owners_fini(struct anyc__engine *e);
+
+/* ------------------------------------------------------------------------------ xwaiters.c */
+
+/* The task has ended, or its thread, and holds something between threads still. */
+void anyc__abandon_held(struct anyc_task *t);
 
 /* --------------------------------------------------------------------------------- group.c */
 
@@ -578,6 +617,8 @@ int anyc__token_of(struct anyc__engine *e, struct anyc_token **out);
 void anyc__token_close(struct anyc__engine *e); /* posts get ANYC_EGONE */
 /* From any thread; the token keeps p until run.  ANYC_EGONE: refused. */
 int anyc__token_post(struct anyc_token *token, struct anyc__post *p);
+/* In the engine's thread: p, posted by its token before this call, does not run any more. */
+void anyc__token_unpost(struct anyc_token *token, struct anyc__post *p);
 /* Cancels all root tasks, or what a plain thread's root is in. */
 void anyc__engine_cancel(struct anyc__engine *e, const char *reason);
 

@@ -284,7 +284,7 @@ void anyc__probe(struct anyc__engine *e, unsigned which, const struct anyc_task 
 
 void anyc__probe_wait(struct anyc__engine *e, bool before)
 {
-	bool work = e->ready_first != NULL || e->local_first != NULL;
+	bool work = e->ready_first != NULL || e->local.first != NULL;
 	struct anyc__aside was;
 
 	if (e->in_probe)

@@ -86,7 +86,7 @@ static void op_gone(struct anyc_engine *engine)
 	e->gone = true;
 	anyc__registry_remove(&loop->entry);
 	end_waits(e, ANYC_EGONE);
-	while (e->ready_first != NULL || e->local_first != NULL)
+	while (e->ready_first != NULL || e->local.first != NULL)
 		anyc__turn(e, 0);
 }
 
@@ -96,7 +96,7 @@ static void op_waits(struct anyc_engine *engine, struct anyc_engine_waits *out)
 
 	memset(out, 0, sizeof *out);
 	out->deadline = anyc__timers_next(&e->timers);
-	out->ready = e->ready_first != NULL || e->local_first != NULL || anyc__wake_queued(e);
+	out->ready = e->ready_first != NULL || e->local.first != NULL || anyc__wake_queued(e);
 	out->outside = anyc__waits_outside(e);
 }
 

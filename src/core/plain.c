@@ -50,6 +50,8 @@ static void plain_free(struct anyc__plain *p)
 		anyc__thread.task = NULL;
 		anyc__thread.names = NULL;
 	}
+	if (p->root.held_count != 0 && anyc__engine_fit(&p->engine))
+		anyc__abandon_held(&p->root);
 	anyc__locals_end(&p->root);
 	anyc__errors_forget(&p->root);
 	anyc__engine_fini(&p->engine);
@@ -140,6 +142,9 @@ int anyc__plain_close(void)
 		return anyc__misuse(ANYC_EMISUSE,
 				    "this thread has scopes, groups or tasks of its own open; "
 				    "leave them before a loop takes the thread over");
+	if (p->root.held_count != 0)
+		return anyc__misuse(ANYC_EMISUSE,
+				    "this thread holds a lock between threads; release it first");
 	anyc__locals_end(&p->root);
 	((struct anyc__thread_core *)anyc__thread.block->core)->plain = NULL;
 	plain_free(p);

@@ -170,6 +170,8 @@ static inline void end(struct anyc_task *t, int rc)
 			    t->name, t->scope->site_);
 	if (ANYC__UNLIKELY(t->owned != 0))
 		anyc__owner_ended(t);
+	if (ANYC__UNLIKELY(t->held_count != 0))
+		anyc__abandon_held(t);
 	cancelled = rc == ANYC_ECANCELED && t->base.effective_;
 	if (ANYC__UNLIKELY(t->base.timer_.place_ != 0))
 		anyc__timer_unset(t->engine, &t->base.timer_);

@@ -132,7 +132,7 @@ static inline void leave(struct anyc_task *t, bool last)
 	struct anyc_task *next = e->ready_first;
 
 	if (--e->budget > 0 && next != NULL && !next->is_root_of_thread && e->done_first == NULL &&
-	    e->local_first == NULL && (e->probes & ANYC__PROBE_ORDER) == 0) {
+	    e->local.first == NULL && (e->probes & ANYC__PROBE_ORDER) == 0) {
 		pop_ready(e);
 		set_current(next);
 		jump(e, &t->context, &t->stack->fiber, &next->context, &next->stack->fiber, last);
@@ -271,24 +271,19 @@ static void run_done(struct anyc__engine *e)
 
 void anyc__post_local(struct anyc__engine *e, struct anyc__post *p)
 {
-	p->next = NULL;
-	if (e->local_first != NULL)
-		e->local_last->next = p;
-	else
-		e->local_first = p;
-	e->local_last = p;
+	anyc__posts_append(&e->local, p);
 	if (e->turns == 0)
 		anyc__soon(e);
 }
 
-/* Those queued now; a callback that queues another one does not hold up the tasks. */
+/* As many as are queued now: a callback that queues another one does not hold up the tasks. */
 static void run_local(struct anyc__engine *e)
 {
-	struct anyc__post *p = e->local_first, *next;
+	size_t due = e->local.count;
+	struct anyc__post *p;
 
-	e->local_first = NULL;
-	for (; p != NULL; p = next) {
-		next = p->next;
+	while (due-- != 0 && (p = e->local.first) != NULL) {
+		anyc__posts_take_out(p);
 		e->budget--;
 		p->run(p, e->gone ? ANYC_EGONE : 0);
 	}
@@ -317,14 +312,14 @@ static void run_ready(struct anyc__engine *e, struct anyc__turn *turn)
 		e->budget--;
 		resume(e, turn, t);
 		run_done(e);
-		if (e->local_first != NULL)
+		if (e->local.first != NULL)
 			run_local(e);
 	}
 }
 
 static bool nothing_ready(const struct anyc__engine *e)
 {
-	return e->ready_first == NULL && e->local_first == NULL;
+	return e->ready_first == NULL && e->local.first == NULL;
 }
 
 /*

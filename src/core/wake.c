@@ -87,17 +87,12 @@ int anyc__token_post(struct anyc_token *token, struct anyc__post *p)
 {
 	bool first;
 
-	p->next = NULL;
 	pthread_mutex_lock(&token->lock);
 	if (token->engine == NULL) {
 		pthread_mutex_unlock(&token->lock);
 		return ANYC_EGONE;
 	}
-	if (token->first != NULL)
-		token->last->next = p;
-	else
-		token->first = p;
-	token->last = p;
+	anyc__posts_append(&token->posts, p);
 	first = !atomic_exchange_explicit(&token->posted, true, memory_order_release);
 	if (first)
 		ring(token->event);
@@ -112,13 +107,21 @@ static struct anyc__post *take_posts(struct anyc_token *token)
 #ifndef PLANT_POST_RACE
 	pthread_mutex_lock(&token->lock);
 #endif
-	p = token->first;
-	token->first = NULL;
+	p = token->posts.first;
+	token->posts = (struct anyc__posts){0};
 	atomic_store_explicit(&token->posted, false, memory_order_relaxed);
 #ifndef PLANT_POST_RACE
 	pthread_mutex_unlock(&token->lock);
 #endif
 	return p;
+}
+
+void anyc__token_unpost(struct anyc_token *token, struct anyc__post *p)
+{
+	pthread_mutex_lock(&token->lock);
+	if (p->in != NULL)
+		anyc__posts_take_out(p);
+	pthread_mutex_unlock(&token->lock);
 }
 
 void anyc__token_close(struct anyc__engine *e)

@@ -6,57 +6,7 @@
 
 #include "queue.h"
 
-#define FIRST_ROOM 16 /* items, of an unbounded queue that has to hold its first */
-#define PAGE 4096     /* what is smaller does not count against the budget */
-
-/* -------------------------------------------------------------------------------- the ring */
-
-static inline void copy(void *to, const void *from, size_t size)
-{
-	switch (size) {
-	case 4: memcpy(to, from, 4); break;
-	case 8: memcpy(to, from, 8); break;
-	case 16: memcpy(to, from, 16); break;
-	default: memcpy(to, from, size);
-	}
-}
-
-static inline void put(struct anyc_queue_ *q, const void *item)
-{
-	copy(q->free, item, q->item_size);
-	q->free = anyc__queue_after(q, q->free);
-	if (++q->count > q->peak)
-		q->peak = q->count;
-}
-
-static inline void take(struct anyc_queue_ *q, void *item)
-{
-	copy(item, q->oldest, q->item_size);
-	q->oldest = anyc__queue_after(q, q->oldest);
-	q->count--;
-}
-
-/* A full ring becomes one of twice the room, or the first one. */
-static int grow(struct anyc_queue_ *q)
-{
-	size_t old = (size_t)(q->ring_end - q->ring), wrapped = (size_t)(q->oldest - q->ring);
-	size_t room = q->room != 0 ? 2 * q->room : FIRST_ROOM;
-	unsigned char *ring = NULL;
-
-	if (room <= PTRDIFF_MAX / q->item_size)
-		ring = anyc__resize(q->ring, room * q->item_size);
-	if (ring == NULL)
-		return anyc_fail(-ENOMEM, ENOMEM,
-				 "queue: no memory for %zu items of %zu bytes", room, q->item_size);
-	/* What lay before the oldest item came after the last. */
-	memcpy(ring + old, ring, wrapped);
-	q->ring = ring;
-	q->ring_end = ring + room * q->item_size;
-	q->oldest = ring + wrapped;
-	q->free = ring + old + wrapped;
-	q->room = room;
-	return 0;
-}
+#define PAGE 4096 /* what is smaller does not count against the budget */
 
 /* --------------------------------------------------------------------------------- waiting */
 
@@ -155,18 +105,18 @@ try_send(struct anyc_queue_ *q, const void *item, uint64_t engine)
 	int rc;
 
 	if (to != NULL) {
-		copy(to->item, item, q->item_size);
+		anyc__item_copy(to->item, item, q->ring.item_size);
 		anyc__queue_finish(to, 0);
 		return 0;
 	}
 	if (ANYC__UNLIKELY(q->receivers == 0))
 		return ANYC_EBROKEN;
-	if (q->count == q->room) {
-		rc = q->capacity == ANYC_QUEUE_UNBOUNDED ? grow(q) : ANYC_EWOULDBLOCK;
+	if (q->ring.count == q->ring.room) {
+		rc = q->capacity == ANYC_QUEUE_UNBOUNDED ? anyc__ring_grow(&q->ring) : ANYC_EWOULDBLOCK;
 		if (rc != 0)
 			return rc;
 	}
-	put(q, item);
+	anyc__ring_put(&q->ring, item);
 	anyc__queue_own(q, engine);
 	return 0;
 }
@@ -185,7 +135,7 @@ int anyc_queue_send(struct anyc_sender *sender, const void *item)
 	q = end->queue_;
 	rc = try_send(q, item, engine);
 	if (rc == 0) {
-		be_fair(q, t, q->item_size);
+		be_fair(q, t, q->ring.item_size);
 		return 0;
 	}
 	/* The item is only read, but a record has one pointer for either direction. */
@@ -214,16 +164,16 @@ try_receive(struct anyc_queue_ *q, void *item)
 {
 	struct anyc_queue_call_ *from = q->sending.first;
 
-	if (q->count == 0 && from == NULL)
+	if (q->ring.count == 0 && from == NULL)
 		return q->senders != 0 ? ANYC_EWOULDBLOCK : ANYC_EEOF;
-	if (q->count == 0) { /* there is no room at all */
-		copy(item, from->item, q->item_size);
+	if (q->ring.count == 0) { /* there is no room at all */
+		anyc__item_copy(item, from->item, q->ring.item_size);
 		anyc__queue_finish(from, 0);
 		return 0;
 	}
-	take(q, item);
+	anyc__ring_take(&q->ring, item);
 	if (from != NULL) {
-		put(q, from->item);
+		anyc__ring_put(&q->ring, from->item);
 		anyc__queue_finish(from, 0);
 	} else {
 		anyc__queue_disown_if_idle(q);
@@ -245,7 +195,7 @@ int anyc_queue_receive(struct anyc_receiver *receiver, void *item)
 	q = end->queue_;
 	rc = try_receive(q, item);
 	if (rc == 0) {
-		be_fair(q, t, q->item_size);
+		be_fair(q, t, q->ring.item_size);
 		return 0;
 	}
 	if (rc == ANYC_EWOULDBLOCK)
@@ -268,7 +218,7 @@ static int take_many(struct anyc_queue_ *q, unsigned char *items, size_t max)
 	int n = 0;
 
 	while ((size_t)n < max && n < INT_MAX && try_receive(q, items) == 0) {
-		items += q->item_size;
+		items += q->ring.item_size;
 		n++;
 	}
 	return n;
@@ -289,7 +239,7 @@ int anyc_queue_receive_many(struct anyc_receiver *receiver, void *items, size_t 
 	q = end->queue_;
 	n = take_many(q, items, max);
 	if (n != 0) {
-		be_fair(q, t, (size_t)n * q->item_size);
+		be_fair(q, t, (size_t)n * q->ring.item_size);
 		return n;
 	}
 	if (q->senders == 0)
@@ -298,5 +248,5 @@ int anyc_queue_receive_many(struct anyc_receiver *receiver, void *items, size_t 
 	if (rc != 0)
 		return anyc__queue_fail(rc, name);
 	/* More may have come since this task was woken with the first. */
-	return open ? 1 + take_many(q, (unsigned char *)items + q->item_size, max - 1) : 1;
+	return open ? 1 + take_many(q, (unsigned char *)items + q->ring.item_size, max - 1) : 1;
 }

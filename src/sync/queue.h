@@ -21,6 +21,7 @@
 #include <anyc/queue.h>
 
 #include "core/core.h"
+#include "ring.h"
 
 struct anyc__queue_line {
 	struct anyc_queue_call_ *first, *last;
@@ -38,26 +39,15 @@ struct anyc_queue_call_ {
 };
 
 struct anyc_queue_ {
-	unsigned char *ring, *ring_end;
-	unsigned char *oldest, *free; /* the first item, and where the next one goes */
-	size_t item_size;
-	size_t count, room; /* items in the ring, and how many it can hold */
+	struct anyc__ring ring;
 	struct anyc__queue_line sending, receiving;
 	size_t senders, receivers; /* open ends */
 	uint64_t engine;           /* 0: nobody's */
-	size_t capacity, peak;
+	size_t capacity;
 	bool fast;
 	anyc_queue_drop_fn *drop; /* or NULL */
 	void *drop_arg;
 };
-
-/* -------------------------------------------------------------------------------- the ring */
-
-static inline unsigned char *anyc__queue_after(const struct anyc_queue_ *q, unsigned char *place)
-{
-	place += q->item_size;
-	return place == q->ring_end ? q->ring : place;
-}
 
 /* --------------------------------------------------------------------------- whose it is */
 
@@ -69,7 +59,7 @@ static inline void anyc__queue_own(struct anyc_queue_ *q, uint64_t engine)
 /* With nothing in it or in line any more it belongs to nobody. */
 static inline void anyc__queue_disown_if_idle(struct anyc_queue_ *q)
 {
-	if (q->count == 0 && q->sending.first == NULL && q->receiving.first == NULL)
+	if (q->ring.count == 0 && q->sending.first == NULL && q->receiving.first == NULL)
 		anyc__queue_own(q, 0);
 }
 

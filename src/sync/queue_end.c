@@ -62,19 +62,8 @@ static void free_unless_open(struct anyc_queue_ *q)
 {
 	if (q->senders != 0 || q->receivers != 0)
 		return;
-	anyc__free(q->ring);
+	anyc__ring_end(&q->ring);
 	anyc__free(q);
-}
-
-static bool make_ring(struct anyc_queue_ *q, size_t room, size_t item_size)
-{
-	q->ring = anyc__alloc(room * item_size);
-	if (q->ring == NULL)
-		return false;
-	q->ring_end = q->ring + room * item_size;
-	q->oldest = q->free = q->ring;
-	q->room = room;
-	return true;
 }
 
 static int queue_make(struct anyc_queue_ **out, size_t item_size, size_t capacity,
@@ -89,7 +78,7 @@ static int queue_make(struct anyc_queue_ **out, size_t item_size, size_t capacit
 				    "possible",
 				    capacity, item_size);
 	q = anyc__alloc(sizeof *q);
-	if (q != NULL && room != 0 && !make_ring(q, room, item_size)) {
+	if (q != NULL && !anyc__ring_init(&q->ring, item_size, room)) {
 		anyc__free(q);
 		q = NULL;
 	}
@@ -97,7 +86,6 @@ static int queue_make(struct anyc_queue_ **out, size_t item_size, size_t capacit
 		return anyc_fail(-ENOMEM, ENOMEM,
 				 "anyc_queue_open: no memory for %zu items of %zu bytes", room,
 				 item_size);
-	q->item_size = item_size;
 	q->capacity = capacity;
 	q->senders = q->receivers = 1;
 	q->drop = options->drop;
@@ -210,32 +198,22 @@ int anyc_sender_close(struct anyc_sender *sender)
 	return 0;
 }
 
-/* Tells of the items and frees the ring; the queue itself may be gone by then. */
-static void drop_items(struct anyc_queue_ *ring)
-{
-	for (; ring->drop != NULL && ring->count != 0; ring->count--) {
-		ring->drop(ring->drop_arg, ring->oldest);
-		ring->oldest = anyc__queue_after(ring, ring->oldest);
-	}
-	anyc__free(ring->ring);
-}
-
 int anyc_receiver_close(struct anyc_receiver *receiver)
 {
-	struct anyc_queue_ *q, rest = {0};
+	struct anyc_queue_ *q, rest = {0}; /* the queue itself may be gone by then */
 	int rc = close_end(&q, ANYC__QUEUE_END(receiver), "anyc_receiver_close");
 
 	if (q == NULL)
 		return rc;
 	if (--q->receivers == 0) {
 		rest = *q;
-		q->ring = NULL;
-		q->count = 0;
+		q->ring = (struct anyc__ring){.item_size = q->ring.item_size};
 		finish_all(&q->sending, ANYC_EBROKEN);
 		anyc__queue_disown_if_idle(q);
 	}
 	free_unless_open(q);
-	drop_items(&rest); /* a callback may do as it likes with the other ends */
+	/* A callback may do as it likes with the other ends. */
+	anyc__ring_drop(&rest.ring, rest.drop, rest.drop_arg);
 	return 0;
 }
 
@@ -263,10 +241,10 @@ static int stats(struct anyc_queue_stats *out, const struct anyc_queue_end_ *end
 	if (rc != 0)
 		return rc;
 	q = end->queue_;
-	out->item_size = q->item_size;
+	out->item_size = q->ring.item_size;
 	out->capacity = q->capacity;
-	out->used = q->count;
-	out->peak = q->peak;
+	out->used = q->ring.count;
+	out->peak = q->ring.peak;
 	out->senders = q->senders;
 	out->receivers = q->receivers;
 	out->senders_waiting = length(&q->sending);

@@ -32,6 +32,9 @@ struct world {
 	struct anyc_future future;
 	struct anyc_sender sender; /* an item is in the queue, and there is room for others */
 	struct anyc_receiver receiver;
+	struct anyc_xevent xset;
+	struct anyc_xlock xlock;
+	struct anyc_xqueue *xqueue; /* as the queue is */
 	struct anyc_sequencer sequencer;
 	struct anyc_handle ended;
 	struct anyc_listener *listener;
@@ -89,6 +92,10 @@ CALL(future_wait, anyc_future_wait(&w->future))
 CALL(queue_send, anyc_queue_send(&w->sender, "x"))
 CALL(queue_receive, anyc_queue_receive(&w->receiver, (char[1]){ 0 }))
 CALL(queue_receive_many, anyc_queue_receive_many(&w->receiver, (char[2]){ 0 }, 2))
+CALL(xevent_wait, anyc_xevent_wait(&w->xset))
+CALL(xlock_acquire, anyc_xlock_acquire(&w->xlock))
+CALL(xqueue_send, anyc_xqueue_send(w->xqueue, "x"))
+CALL(xqueue_receive, anyc_xqueue_receive(w->xqueue, (char[1]){ 0 }))
 CALL(sequencer_enter, anyc_sequencer_enter(&w->sequencer, 0))
 CALL(signal_wait, anyc_signal_wait((const int[]){ SIGUSR2 }, 1))
 CALL(wait_all_blocked, anyc_wait_all_blocked())
@@ -280,6 +287,10 @@ static const struct checkpoint {
 	{ "anyc_queue_send", call_queue_send, 0 },
 	{ "anyc_queue_receive", call_queue_receive, 0 },
 	{ "anyc_queue_receive_many", call_queue_receive_many, 0 },
+	{ "anyc_xevent_wait", call_xevent_wait, 0 },
+	{ "anyc_xlock_acquire", call_xlock_acquire, 0 },
+	{ "anyc_xqueue_send", call_xqueue_send, 0 },
+	{ "anyc_xqueue_receive", call_xqueue_receive, 0 },
 	{ "anyc_signal_wait", call_signal_wait, 0 },
 	{ "anyc_sequencer_enter", call_sequencer_enter, 0 },
 	{ "anyc_wait_all_blocked", call_wait_all_blocked, 0 },
@@ -452,6 +463,9 @@ static void make_world(struct world *w)
 	CHECK_OK(anyc_future_set(&w->future, 1));
 	CHECK_OK(anyc_queue_open(&w->sender, &w->receiver, 1, 4, NULL));
 	CHECK_OK(anyc_queue_send_nowait(&w->sender, "q"));
+	CHECK_OK(anyc_xevent_set(&w->xset));
+	CHECK_OK(anyc_xqueue_open(&w->xqueue, 1, 4, NULL));
+	CHECK_OK(anyc_xqueue_send_nowait(w->xqueue, "q"));
 	anyc_group_enter(&g, NULL);
 	CHECK_OK(anyc_spawn_opts(&g, count_up, &n, &options));
 	CHECK_OK(anyc_group_leave(&g, 0));
@@ -469,6 +483,7 @@ static void end_world(struct world *w)
 	end_tls(w);
 	anyc_sender_close(&w->sender);
 	anyc_receiver_close(&w->receiver);
+	anyc_xqueue_unref(w->xqueue);
 	anyc_reader_free(&w->reader);
 	anyc_datagram_free(w->datagram);
 	anyc_stream_free(w->pair[0]);
@@ -485,12 +500,16 @@ static void end_world(struct world *w)
 static void check_untouched(struct world *w)
 {
 	struct anyc_queue_stats stats;
+	struct anyc_xqueue_stats xstats;
 	char buf[16];
 
 	CHECK_INT(uncalled, ==, 0);
 	CHECK(!anyc_lock_is_held(&w->lock));
 	CHECK_OK(anyc_sender_stats(&stats, &w->sender));
 	CHECK_INT(stats.used, ==, 1);
+	CHECK(!anyc_xlock_is_held(&w->xlock));
+	CHECK_OK(anyc_xqueue_stats(&xstats, w->xqueue));
+	CHECK_INT(xstats.used, ==, 1);
 	CHECK_INT(anyc_stream_receive(w->near, buf, sizeof buf), ==, 5);
 	CHECK_OK(anyc_stream_send(w->near, "end", 3));
 	CHECK_INT(anyc_stream_receive(w->far, buf, sizeof buf), ==, 3);

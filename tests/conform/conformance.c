@@ -29,6 +29,7 @@ static const struct section {
 	{ "errors", "error" },
 	{ "sync", "event lock condition semaphore limiter guard future" },
 	{ "queues", "queue queue_rules" },
+	{ "between threads", "xsync" },
 	{ "streams", "streams stream_check" },
 	{ "wrappers",
 	  "buffered buffered_stream stream_pair staple text wrappers file_stream send_file" },

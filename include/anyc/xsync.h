@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Synchronisation between threads: an event, a lock and a queue whose users run on different
+ * loops, or on none.  Who waits is a task (or a plain thread), never a loop: other tasks of its
+ * loop go on.  Tasks of one loop share by sync.h and queue.h, which cost a tenth.
+ *
+ *	static struct anyc_xlock lock;                   // zeroed memory, before any thread
+ *
+ *	rc = anyc_xlock_acquire(&lock);                  // in a task of any loop
+ *	...
+ *	anyc_xlock_release(&lock);
+ *
+ * Any thread may make any call; those that wait are checkpoints and need a task or a plain thread,
+ * as everywhere.  What happened in one thread before it set, released or sent is seen by the one
+ * that this wakes.  Who waits is served first come, first served, and what was handed over is
+ * theirs: such a wait returns 0, also if it is cancelled before it runs.
+ *
+ * After fork(2): an object that nobody waited in, held or was inside of goes on in the child, for
+ * the child alone; any other is ANYC_EFORKED there, for the threads that used it are not.
+ */
+#ifndef ANYC_XSYNC_H
+#define ANYC_XSYNC_H
+
+#include <pthread.h>
+
+#include <anyc/base.h>
+#include <anyc/queue.h>
+
+ANYC_BEGIN_DECLS
+
+/* What threads take to look at an object, and the tasks that wait in it.  Private. */
+struct anyc_xroom_ {
+	pthread_mutex_t mutex_;
+	uint64_t process_; /* which process it is of; 0: nobody has been in it */
+	uint32_t users_;   /* who waits in it, or holds it */
+	bool caught_;      /* a fork caught it in use */
+	uint8_t pad_[3];
+};
+struct anyc_xwaiters_ {
+	struct anyc_xwaiter_ *first_, *last_;
+};
+/* What a task has, in its list of these. */
+struct anyc_held_;
+typedef void anyc_abandon_fn_(struct anyc_held_ *h);
+struct anyc_held_ {
+	struct anyc_held_ *next_, *prev_;
+	anyc_abandon_fn_ *abandon_;
+};
+
+/* --------------------------------------------------------------------------------- events */
+
+/* A flag that is set once, and those who wait for it.  Zeroed memory is one that is not set. */
+struct anyc_xevent {
+	struct anyc_xroom_ room_;
+	struct anyc_xwaiters_ waiters_;
+	bool set_;
+	uint8_t pad_[7];
+	void *reserved_[2];
+};
+
+/* Sets the flag for good and wakes all who wait.  Idempotent; any thread.  errors  ANYC_EFORKED */
+ANYC_API int anyc_xevent_set(struct anyc_xevent *e);
+/* Takes no lock: true does not mean yet that the event may be freed. */
+ANYC_API bool anyc_xevent_is_set(const struct anyc_xevent *e);
+/* How many wait for it now. */
+ANYC_API size_t anyc_xevent_waiting(struct anyc_xevent *e);
+/*
+ * Waits until the flag is set.  When it has returned 0 and nobody else waits, the event may be
+ * freed, also while the call that set it has not returned.
+ *   checkpoint  always, also when it is set       cancelled  nothing else happened
+ *   errors  ANYC_ECANCELED, ANYC_EFORKED, -ENOMEM, -EMFILE
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_xevent_wait(struct anyc_xevent *e);
+
+/* ---------------------------------------------------------------------------------- locks */
+
+/*
+ * A lock held by one task of any loop; not recursive.  If its owner ends without having released
+ * it, it is ANYC_EBROKEN for those in line and for all who come later, as a lock of sync.h is; a
+ * thread's end is its own task's.  A lock must not be freed while it is held.
+ */
+struct anyc_xlock {
+	struct anyc_xroom_ room_;
+	struct anyc_xwaiters_ waiters_;
+	struct anyc_held_ held_;
+	uint64_t owner_; /* task id */
+	bool broken_;
+	uint8_t pad_[7];
+	void *reserved_[2];
+};
+
+/*
+ *   checkpoint  always                             cancelled  the lock was not taken
+ *   errors  ANYC_ECANCELED, ANYC_EMISUSE (held by this task already), ANYC_EBROKEN, ANYC_EFORKED,
+ *           -ENOMEM, -EMFILE
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_xlock_acquire(struct anyc_xlock *l);
+/* Without waiting.   errors  ANYC_EWOULDBLOCK, ANYC_EMISUSE, ANYC_EBROKEN, ANYC_EFORKED,
+ * ANYC_ENOTASK: it is a task that owns a lock */
+ANYC_API ANYC_MUST_CHECK int anyc_xlock_acquire_nowait(struct anyc_xlock *l);
+/* errors  ANYC_EMISUSE: not held by this task; ANYC_EFORKED */
+ANYC_API int anyc_xlock_release(struct anyc_xlock *l);
+ANYC_API bool anyc_xlock_is_held(const struct anyc_xlock *l);
+/* The id of the task that holds it, or 0; and how many are in line. */
+ANYC_API uint64_t anyc_xlock_owner(const struct anyc_xlock *l);
+ANYC_API size_t anyc_xlock_waiting(struct anyc_xlock *l);
+
+/* --------------------------------------------------------------------------------- queues */
+
+/*
+ * A queue of items, each a fixed number of bytes that is copied in and out, from any threads to
+ * any threads.  It is counted: who passes it to another thread takes a reference for it, and with
+ * the last one it goes, and the items that nobody received are dropped.
+ */
+struct anyc_xqueue;
+
+/* errors are of anyc_queue_open(); *out is NULL then.  drop may be called by any thread. */
+struct anyc_xqueue_options {
+	anyc_queue_drop_fn *drop; /* for items that own something; NULL: they are forgotten */
+	void *drop_arg;
+	void *reserved_[2];
+};
+
+/*
+ * Makes a queue for items of item_size bytes, of which capacity may wait in it: with 0 a send
+ * waits until a receiver takes the item; ANYC_QUEUE_UNBOUNDED has no end.  options may be NULL.
+ * Not a checkpoint.
+ *   errors  ANYC_EINVAL (no size, or more than fits into memory), -ENOMEM; *out is NULL
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_xqueue_open_sized(struct anyc_xqueue **out, size_t item_size,
+						    size_t capacity,
+						    const struct anyc_xqueue_options *options,
+						    size_t size);
+ANYC_INLINE ANYC_MUST_CHECK int anyc_xqueue_open(struct anyc_xqueue **out, size_t item_size,
+						 size_t capacity,
+						 const struct anyc_xqueue_options *options)
+{
+	return anyc_xqueue_open_sized(out, item_size, capacity, options, sizeof *options);
+}
+ANYC_API struct anyc_xqueue *anyc_xqueue_ref(struct anyc_xqueue *q);
+/* Gives a reference back; NULL is none. */
+ANYC_API void anyc_xqueue_unref(struct anyc_xqueue *q);
+
+/*
+ * Sends a copy of *item: to the first who waits to receive, else into the queue; waits in line
+ * while it is full.
+ *   checkpoint  always                             cancelled  the item was not sent
+ *   errors  ANYC_ECANCELED; ANYC_ECLOSED: the queue is closed, or was while it waited;
+ *           ANYC_EINVAL (NULL), ANYC_EFORKED, -ENOMEM, -EMFILE.  In each case it was not sent
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_xqueue_send(struct anyc_xqueue *q, const void *item);
+/* Without waiting, anywhere: ANYC_EWOULDBLOCK if it is full. */
+ANYC_API ANYC_MUST_CHECK int anyc_xqueue_send_nowait(struct anyc_xqueue *q, const void *item);
+/*
+ * Receives the oldest item into *item, waiting in line for one.  What was sent before the queue
+ * was closed still comes; then it is ANYC_EEOF, every time.
+ *   checkpoint  always                             cancelled  no item was taken
+ *   errors  ANYC_ECANCELED, ANYC_EEOF, ANYC_EINVAL (NULL), ANYC_EFORKED, -ENOMEM, -EMFILE
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_xqueue_receive(struct anyc_xqueue *q, void *item);
+/* Without waiting, anywhere: ANYC_EWOULDBLOCK if there is none. */
+ANYC_API ANYC_MUST_CHECK int anyc_xqueue_receive_nowait(struct anyc_xqueue *q, void *item);
+/*
+ * Nothing can be sent any more: who waits to send gets ANYC_ECLOSED, and who waits to receive
+ * ANYC_EEOF.  Idempotent; any thread.   errors  ANYC_EFORKED
+ */
+ANYC_API int anyc_xqueue_close(struct anyc_xqueue *q);
+
+struct anyc_xqueue_stats {
+	size_t item_size, capacity;
+	size_t used, peak; /* items in it now, and at most so far */
+	size_t senders_waiting, receivers_waiting;
+	bool closed;
+	uint8_t pad_[7];
+	void *reserved_[2];
+};
+/* As they were at one moment.  Any thread.   errors  ANYC_EINVAL (NULL), ANYC_EFORKED */
+ANYC_API ANYC_MUST_CHECK int anyc_xqueue_stats(struct anyc_xqueue_stats *out,
+					       struct anyc_xqueue *q);
+
+ANYC_END_DECLS
+#endif

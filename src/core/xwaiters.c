@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rooms and lines of objects between threads, and what tasks hold of them.
+ *
+ * Rules
+ *  - A room's mutex is held for a few instructions, and never across a wait.  Token locks are
+ *    taken inside it, never the other way round.
+ *  - Who wakes takes the waiter out of its line and posts to its engine, inside the room.  A task
+ *    that was cancelled meanwhile takes the post back: what it was woken with stands.
+ *  - A room belongs to one process.  The first who enters it in a forked child looks whether it
+ *    was idle then; only one thread does, as the parent's others are not there.
+ *  - A task may end without having let go of an object: its list tells which.  One that lay on
+ *    the task's own stack has gone with it, so it is counted, but not on the list.
+ */
+#include <sched.h>
+
+#include "engine.h"
+#include "xwaiters.h"
+
+/* ---------------------------------------------------------------------------------- rooms */
+
+/* Caught in use: what is in it belongs to threads that are not there, and is forgotten. */
+static void take_over(struct anyc_xroom_ *room, bool inherited)
+{
+	if (!inherited) {
+		pthread_mutex_init(&room->mutex_, NULL);
+		return;
+	}
+	room->caught_ = room->caught_ || pthread_mutex_trylock(&room->mutex_) != 0;
+	if (room->caught_)
+		return;
+	room->caught_ = room->users_ != 0;
+	pthread_mutex_unlock(&room->mutex_);
+}
+
+/* process_ is 2 * generation + 1 while a thread of this process takes it over, then + 2. */
+static void make_ours(struct anyc_xroom_ *room, uint64_t ours)
+{
+	uint64_t making = ours - 1, seen = __atomic_load_n(&room->process_, __ATOMIC_ACQUIRE);
+
+	while (seen != ours) {
+		if (seen == making) {
+			sched_yield();
+			seen = __atomic_load_n(&room->process_, __ATOMIC_ACQUIRE);
+		} else if (__atomic_compare_exchange_n(&room->process_, &seen, making, false,
+						       __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+			take_over(room, seen != 0);
+			__atomic_store_n(&room->process_, ours, __ATOMIC_RELEASE);
+			return;
+		}
+	}
+}
+
+int anyc__xroom_enter(struct anyc_xroom_ *room, const char *what)
+{
+	uint64_t ours = 2 * anyc__fork_generation() + 2;
+
+	if (ANYC__UNLIKELY(__atomic_load_n(&room->process_, __ATOMIC_ACQUIRE) != ours))
+		make_ours(room, ours);
+	if (ANYC__UNLIKELY(room->caught_))
+		return anyc_fail(ANYC_EFORKED, 0,
+				 "%s was in use in the parent process when it forked, and its "
+				 "users are not here; zero it, or use another one",
+				 what);
+	pthread_mutex_lock(&room->mutex_);
+	return 0;
+}
+
+void anyc__xroom_leave(struct anyc_xroom_ *room)
+{
+	pthread_mutex_unlock(&room->mutex_);
+}
+
+void anyc__xroom_end(struct anyc_xroom_ *room)
+{
+	if (room->process_ != 0 && !room->caught_)
+		pthread_mutex_destroy(&room->mutex_);
+}
+
+/* ---------------------------------------------------------------------------------- lines */
+
+static void put_in(struct anyc_xwaiters_ *line, struct anyc_xwaiter_ *w)
+{
+	w->line = line;
+	w->prev = line->first_ != NULL ? line->last_ : NULL;
+	if (line->first_ != NULL)
+		line->last_->next = w;
+	else
+		line->first_ = w;
+	line->last_ = w;
+	w->room->users_++;
+}
+
+static void take_out(struct anyc_xwaiter_ *w)
+{
+	if (w->prev != NULL)
+		w->prev->next = w->next;
+	else
+		w->line->first_ = w->next;
+	if (w->next != NULL)
+		w->next->prev = w->prev;
+	else
+		w->line->last_ = w->prev;
+	w->line = NULL;
+	w->room->users_--;
+}
+
+static void wake_task(struct anyc__post *p, int status)
+{
+	struct anyc_xwaiter_ *w = ANYC__CONTAINER(p, struct anyc_xwaiter_, post);
+
+	(void)status;
+	anyc__unpark(w->task, w->result);
+}
+
+static void abort_wait(struct anyc_task *t, void *arg)
+{
+	struct anyc_xwaiter_ *w = arg;
+
+	/* In a forked child the room was caught in use, and nobody wakes anybody. */
+	if (t->engine->fork_generation != anyc__fork_generation())
+		return;
+	pthread_mutex_lock(&w->room->mutex_);
+	if (w->line != NULL)
+		take_out(w);
+	pthread_mutex_unlock(&w->room->mutex_);
+	if (w->woken)
+		anyc__token_unpost(w->token, &w->post);
+}
+
+int anyc__xwaiters_wait(struct anyc_xwaiters_ *line, struct anyc_xroom_ *room,
+			struct anyc_task *t, void *data, const char *what)
+{
+	struct anyc_xwaiter_ w = {.room = room, .task = t, .task_id = t->id, .data = data};
+	int rc = anyc__token_of(t->engine, &w.token);
+
+	if (rc != 0) {
+		pthread_mutex_unlock(&room->mutex_);
+		return anyc_fail(rc, -rc, "waiting for %s: %s", what, strerrordesc_np(-rc));
+	}
+	anyc_token_ref(w.token);
+	w.post.run = wake_task;
+	put_in(line, &w);
+	pthread_mutex_unlock(&room->mutex_);
+	rc = anyc__park(t, abort_wait, &w, what);
+	anyc_token_unref(w.token);
+	if (!w.woken)
+		return rc;
+	/* Who woke it may still be inside. */
+	pthread_mutex_lock(&room->mutex_);
+	pthread_mutex_unlock(&room->mutex_);
+	return w.result;
+}
+
+const struct anyc_xwaiter_ *anyc__xwaiters_wake(struct anyc_xwaiters_ *line, int result)
+{
+	struct anyc_xwaiter_ *w = line->first_;
+
+	if (w == NULL)
+		return NULL;
+	take_out(w);
+	w->woken = true;
+	w->result = result;
+	/* Not refused: the engine has this task. */
+	ANYC_IGNORE(anyc__token_post(w->token, &w->post));
+	return w;
+}
+
+size_t anyc__xwaiters_count(const struct anyc_xwaiters_ *line)
+{
+	const struct anyc_xwaiter_ *w;
+	size_t n = 0;
+
+	for (w = line->first_; w != NULL; w = w->next)
+		n++;
+	return n;
+}
+
+size_t anyc__xroom_waiting(struct anyc_xroom_ *room, const struct anyc_xwaiters_ *line,
+			   const char *what)
+{
+	size_t n;
+
+	if (anyc__xroom_enter(room, what) != 0)
+		return 0;
+	n = anyc__xwaiters_count(line);
+	anyc__xroom_leave(room);
+	return n;
+}
+
+/* ----------------------------------------------------------------------------------- held */
+
+static bool on_own_stack(const struct anyc_task *t, const struct anyc_held_ *h)
+{
+	return (uintptr_t)h >= t->stack_low && (uintptr_t)h < t->stack_high;
+}
+
+void anyc__hold(struct anyc_task *t, struct anyc_held_ *h, anyc_abandon_fn_ *abandon)
+{
+	t->held_count++;
+	h->abandon_ = abandon;
+	h->prev_ = NULL;
+	h->next_ = NULL;
+	if (on_own_stack(t, h))
+		return;
+	h->next_ = t->held;
+	if (t->held != NULL)
+		t->held->prev_ = h;
+	t->held = h;
+}
+
+void anyc__unhold(struct anyc_task *t, struct anyc_held_ *h)
+{
+	t->held_count--;
+	if (on_own_stack(t, h))
+		return;
+	if (h->prev_ != NULL)
+		h->prev_->next_ = h->next_;
+	else
+		t->held = h->next_;
+	if (h->next_ != NULL)
+		h->next_->prev_ = h->prev_;
+}
+
+void anyc__abandon_held(struct anyc_task *t)
+{
+	struct anyc_held_ *h;
+
+	anyc_report(ANYC_EMISUSE,
+		    "task '%s' ended and still holds %u lock%s between threads, which nobody can "
+		    "have now: release on every path out",
+		    t->name, t->held_count, t->held_count == 1 ? "" : "s");
+	while ((h = t->held) != NULL) {
+		t->held = h->next_;
+		h->abandon_(h);
+	}
+}
