@@ -21,8 +21,6 @@
 #ifndef ANYC_XSYNC_H
 #define ANYC_XSYNC_H
 
-#include <pthread.h>
-
 #include <anyc/base.h>
 #include <anyc/queue.h>
 
@@ -30,11 +28,12 @@ ANYC_BEGIN_DECLS
 
 /* What threads take to look at an object, and the tasks that wait in it.  Private. */
 struct anyc_xroom_ {
-	pthread_mutex_t mutex_;
-	uint64_t process_; /* which process it is of; 0: nobody has been in it */
+	uint32_t lock_;
 	uint32_t users_;   /* who waits in it, or holds it */
+	uint64_t process_; /* whose threads were in it last; 0: nobody's */
+	bool inside_;      /* a thread is */
 	bool caught_;      /* a fork caught it in use */
-	uint8_t pad_[3];
+	uint8_t pad_[6];
 };
 struct anyc_xwaiters_ {
 	struct anyc_xwaiter_ *first_, *last_;

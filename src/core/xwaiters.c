@@ -3,78 +3,63 @@
  * Rooms and lines of objects between threads, and what tasks hold of them.
  *
  * Rules
- *  - A room's mutex is held for a few instructions, and never across a wait.  Token locks are
- *    taken inside it, never the other way round.
+ *  - A thread is inside for a few instructions, and never across a wait.  Token locks are taken
+ *    inside, never the other way round.
  *  - Who wakes takes the waiter out of its line and posts to its engine, inside the room.  A task
  *    that was cancelled meanwhile takes the post back: what it was woken with stands.
- *  - A room belongs to one process.  The first who enters it in a forked child looks whether it
- *    was idle then; only one thread does, as the parent's others are not there.
+ *  - The first who enters a room in a forked child looks whether the fork caught it in use.  The
+ *    lock is free there, whoever held it.
  *  - A task may end without having let go of an object: its list tells which.  One that lay on
  *    the task's own stack has gone with it, so it is counted, but not on the list.
  */
-#include <sched.h>
-
 #include "engine.h"
 #include "xwaiters.h"
 
 /* ---------------------------------------------------------------------------------- rooms */
 
-/* Caught in use: what is in it belongs to threads that are not there, and is forgotten. */
-static void take_over(struct anyc_xroom_ *room, bool inherited)
+_Static_assert(sizeof(struct anyc__lock) == sizeof(uint32_t), "a room has place for a lock");
+
+static struct anyc__lock *lock_of(struct anyc_xroom_ *room)
 {
-	if (!inherited) {
-		pthread_mutex_init(&room->mutex_, NULL);
-		return;
-	}
-	room->caught_ = room->caught_ || pthread_mutex_trylock(&room->mutex_) != 0;
-	if (room->caught_)
-		return;
-	room->caught_ = room->users_ != 0;
-	pthread_mutex_unlock(&room->mutex_);
+	return (struct anyc__lock *)(void *)&room->lock_;
 }
 
-/* process_ is 2 * generation + 1 while a thread of this process takes it over, then + 2. */
-static void make_ours(struct anyc_xroom_ *room, uint64_t ours)
+static void lock(struct anyc_xroom_ *room)
 {
-	uint64_t making = ours - 1, seen = __atomic_load_n(&room->process_, __ATOMIC_ACQUIRE);
+	anyc__lock(lock_of(room));
+	room->inside_ = true;
+}
 
-	while (seen != ours) {
-		if (seen == making) {
-			sched_yield();
-			seen = __atomic_load_n(&room->process_, __ATOMIC_ACQUIRE);
-		} else if (__atomic_compare_exchange_n(&room->process_, &seen, making, false,
-						       __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
-			take_over(room, seen != 0);
-			__atomic_store_n(&room->process_, ours, __ATOMIC_RELEASE);
-			return;
-		}
-	}
+static void unlock(struct anyc_xroom_ *room)
+{
+	room->inside_ = false;
+	anyc__unlock(lock_of(room));
 }
 
 int anyc__xroom_enter(struct anyc_xroom_ *room, const char *what)
 {
-	uint64_t ours = 2 * anyc__fork_generation() + 2;
+	uint64_t ours = anyc__fork_generation();
 
-	if (ANYC__UNLIKELY(__atomic_load_n(&room->process_, __ATOMIC_ACQUIRE) != ours))
-		make_ours(room, ours);
-	if (ANYC__UNLIKELY(room->caught_))
-		return anyc_fail(ANYC_EFORKED, 0,
-				 "%s was in use in the parent process when it forked, and its "
-				 "users are not here; zero it, or use another one",
-				 what);
-	pthread_mutex_lock(&room->mutex_);
-	return 0;
+	anyc__lock(lock_of(room));
+	if (ANYC__UNLIKELY(room->process_ != ours)) {
+		if (room->process_ != 0 && (room->inside_ || room->users_ != 0))
+			room->caught_ = true;
+		room->process_ = ours;
+	}
+	if (ANYC__LIKELY(!room->caught_)) {
+		room->inside_ = true;
+		return 0;
+	}
+	anyc__unlock(lock_of(room));
+	return anyc_fail(ANYC_EFORKED, 0,
+			 "%s was in use in the parent process when it forked, and its users are "
+			 "not here; zero it, or use another one",
+			 what);
 }
 
 void anyc__xroom_leave(struct anyc_xroom_ *room)
 {
-	pthread_mutex_unlock(&room->mutex_);
-}
-
-void anyc__xroom_end(struct anyc_xroom_ *room)
-{
-	if (room->process_ != 0 && !room->caught_)
-		pthread_mutex_destroy(&room->mutex_);
+	unlock(room);
 }
 
 /* ---------------------------------------------------------------------------------- lines */
@@ -120,10 +105,10 @@ static void abort_wait(struct anyc_task *t, void *arg)
 	/* In a forked child the room was caught in use, and nobody wakes anybody. */
 	if (t->engine->fork_generation != anyc__fork_generation())
 		return;
-	pthread_mutex_lock(&w->room->mutex_);
+	lock(w->room);
 	if (w->line != NULL)
 		take_out(w);
-	pthread_mutex_unlock(&w->room->mutex_);
+	unlock(w->room);
 	if (w->woken)
 		anyc__token_unpost(w->token, &w->post);
 }
@@ -135,20 +120,20 @@ int anyc__xwaiters_wait(struct anyc_xwaiters_ *line, struct anyc_xroom_ *room,
 	int rc = anyc__token_of(t->engine, &w.token);
 
 	if (rc != 0) {
-		pthread_mutex_unlock(&room->mutex_);
+		unlock(room);
 		return anyc_fail(rc, -rc, "waiting for %s: %s", what, strerrordesc_np(-rc));
 	}
 	anyc_token_ref(w.token);
 	w.post.run = wake_task;
 	put_in(line, &w);
-	pthread_mutex_unlock(&room->mutex_);
+	unlock(room);
 	rc = anyc__park(t, abort_wait, &w, what);
 	anyc_token_unref(w.token);
 	if (!w.woken)
 		return rc;
 	/* Who woke it may still be inside. */
-	pthread_mutex_lock(&room->mutex_);
-	pthread_mutex_unlock(&room->mutex_);
+	lock(room);
+	unlock(room);
 	return w.result;
 }
 

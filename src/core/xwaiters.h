@@ -28,8 +28,6 @@
 /* Any thread.  ANYC_EFORKED, with its sentence about `what`: nobody is inside. */
 int anyc__xroom_enter(struct anyc_xroom_ *room, const char *what);
 void anyc__xroom_leave(struct anyc_xroom_ *room);
-/* The object goes; nobody is inside. */
-void anyc__xroom_end(struct anyc_xroom_ *room);
 
 /* ---------------------------------------------------------------------------------- lines */
 

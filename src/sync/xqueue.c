@@ -84,7 +84,6 @@ void anyc_xqueue_unref(struct anyc_xqueue *q)
 	if (q == NULL ||
 	    atomic_fetch_sub_explicit(&q->references, 1, memory_order_acq_rel) != 1)
 		return;
-	anyc__xroom_end(&q->room);
 	anyc__ring_drop(&q->ring, q->drop, q->drop_arg);
 	anyc__free(q);
 }
