@@ -68,6 +68,18 @@ ANYC_API ANYC_MUST_CHECK int anyc_stream_send_some(struct anyc_stream *s, const 
  */
 ANYC_API ANYC_MUST_CHECK int anyc_stream_send_file(struct anyc_stream *s, int fd, int64_t offset,
 						   size_t size);
+/*
+ * Takes the stream over from the loop that has used it: from here on the calls of this thread's
+ * tasks, or of this plain thread, may use it, and those of the other loop's may not.  Called by
+ * who received it from the other thread (anyc_xqueue, xsync.h), which does not use it any more:
+ * nobody is inside a call.  Waits for the other loop's next turn, if that loop still has the
+ * descriptor; a stream that is nobody's, or this loop's, is there at once.  Wrappers move what they
+ * wrap.  It is of sockets and pipes; streams in memory stay.
+ *   checkpoint  yes     cancelled  it is where it was
+ *   errors  ANYC_ECANCELED, ANYC_ECLOSED (also if it is closed meanwhile), ANYC_EBUSY (a task is
+ *           inside), ANYC_ENOTSUP, ANYC_EFORKED, -ENOMEM, -EMFILE
+ */
+ANYC_API ANYC_MUST_CHECK int anyc_stream_move(struct anyc_stream *s);
 /* Bytes that the last anyc_stream_send(), sendv or send_file handed over. */
 ANYC_API size_t anyc_stream_sent(const struct anyc_stream *s);
 
@@ -129,6 +141,8 @@ struct anyc_stream_ops {
 	/* optional: sends some of a file's size bytes from offset on without a buffer; 0 at the
 	 * file's end.  ANYC_ENOTSUP, with nothing sent, has them read into one */
 	int (*send_file)(struct anyc_stream *s, int fd, int64_t offset, size_t size);
+	/* optional: makes it this loop's; ANYC_ENOTSUP, if NULL.  A wrapper moves what it wraps */
+	int (*move)(struct anyc_stream *s);
 };
 
 /* The head of every stream.  The fields are private to the calls above. */
@@ -140,7 +154,7 @@ struct anyc_stream {
 	bool receiving_, sending_, eof_sent_, closed_, freed_;
 	bool ended_; /* the clean end was received */
 	bool cut_;   /* broken, and nothing is left to receive */
-	uint8_t pad_;
+	bool moving_; /* anyc_stream_move() closes it, if that is asked for meanwhile */
 	void *reserved_[3];
 };
 /* Makes the head valid; the rest is the stream's own. */

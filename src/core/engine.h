@@ -240,7 +240,8 @@ struct anyc__engine {
 	struct anyc__fds fds;
 	struct anyc__poller poller;
 	struct anyc__stack_pool stacks;
-	struct anyc_token *token; /* made on demand; the engine holds one reference */
+	/* Made on demand, under a lock, by any thread; the engine holds one reference. */
+	struct anyc_token *_Atomic token;
 	struct anyc__wake_watch *wake_watches; /* fd.h; anyc__wake_event() walks them */
 
 	struct anyc_task *roots;   /* root tasks */
@@ -612,8 +613,10 @@ void anyc__poller_arm(struct anyc__engine *e);
 void anyc__wake_event(struct anyc__engine *e);
 void anyc__wake_check(struct anyc__engine *e); /* the same, if something is queued; no syscall */
 bool anyc__wake_queued(const struct anyc__engine *e); /* something is queued for it */
-/* The token, made on demand.  -ENOMEM, -EMFILE: *out is NULL. */
+/* The token, made on demand; the engine's thread.  -ENOMEM, -EMFILE: *out is NULL. */
 int anyc__token_of(struct anyc__engine *e, struct anyc_token **out);
+/* The same from any thread, with a reference; NULL: no such engine lives any more. */
+int anyc__engine_token(const struct anyc__engine *e, struct anyc_token **out);
 void anyc__token_close(struct anyc__engine *e); /* posts get ANYC_EGONE */
 /* From any thread; the token keeps p until run.  ANYC_EGONE: refused. */
 int anyc__token_post(struct anyc_token *token, struct anyc__post *p);

@@ -501,17 +501,34 @@ int anyc__fd_release(struct anyc__fd *f)
 	return detach(f);
 }
 
-/* What is left is nobody's, and may be used by another engine. */
+/* What is left is nobody's, and may be used by another engine: last of all it says so. */
 static void forget(struct anyc__fd *f)
 {
-	f->engine = NULL;
 	f->slot = 0;
 	f->armed = 0;
 	f->ready = DIRECTIONS;
+	__atomic_store_n(&f->engine, NULL, __ATOMIC_RELEASE);
+}
+
+int anyc__fd_let_go(struct anyc__fd *f)
+{
+	struct anyc__engine *e = f->engine;
+
+	if (waited_for(f) != 0)
+		return anyc_fail(ANYC_EBUSY, 0, "descriptor %d: a task of its loop waits for it",
+				 f->fd);
+	if (e == NULL)
+		return 0;
+	if (f->slot != 0) {
+		anyc__poller_remove(e, f->fd);
+		slot_give(&e->fds, f);
+	}
+	forget(f);
+	return 0;
 }
 
 /*
- * The engine ends, and no task waits any more.  In a forked child the descriptors are left alone:
+ * The engine ends, and no task waits any more; it is on the list of engines still (move.c).  In a forked child the descriptors are left alone:
  * their owners may have freed them, and nobody will look at their engine.
  */
 void anyc__fds_fini(struct anyc__engine *e)

@@ -61,6 +61,14 @@ int anyc__fd_wait_until(struct anyc__fd *f, struct anyc_task *t, enum anyc__dire
 			int64_t when, const char *what);
 /* 0, or ANYC_ETHREAD / ANYC_EFORKED / ANYC_EGONE if the current engine may not use it. */
 int anyc__fd_check(const struct anyc__fd *f, const struct anyc_task *t);
+/*
+ * Makes it nobody's, so that this task's engine may have it: asks the engine that has it and waits
+ * until that has let go.  For a descriptor of anyc's own, in a checkpoint after anyc__enter().
+ * cancelled  it is where it was    errors  ANYC_ECANCELED, ANYC_EBUSY, ANYC_EFORKED, -ENOMEM, -EMFILE
+ */
+int anyc__fd_move(struct anyc__fd *f, struct anyc_task *t);
+/* The other half, in the thread of the engine that has it.  ANYC_EBUSY: a task waits for it. */
+int anyc__fd_let_go(struct anyc__fd *f);
 /* Unregisters, wakes those who wait with ANYC_ECLOSED, and closes the descriptor; keeps errno.
  * In a forked child only close(2). */
 void anyc__fd_close(struct anyc__fd *f);

@@ -574,6 +574,23 @@ bool anyc__engine_lives(uint64_t id)
 	return e != NULL;
 }
 
+int anyc__engine_token(const struct anyc__engine *e, struct anyc_token **out)
+{
+	struct anyc__engine *found;
+	int rc = 0;
+
+	*out = NULL;
+	anyc__lock(&engines_lock);
+	for (found = engines; found != NULL && found != e; found = found->next_engine)
+		;
+	if (found != NULL)
+		rc = anyc__token_of(found, out);
+	if (*out != NULL)
+		anyc_token_ref(*out);
+	anyc__unlock(&engines_lock);
+	return rc;
+}
+
 int anyc__engine_init(struct anyc__engine *e, const struct anyc__host *host, bool open_poller)
 {
 	char why[ANYC__SENTENCE];
@@ -612,12 +629,12 @@ void anyc__engine_fini(struct anyc__engine *e)
 {
 	bool forked = e->fork_generation != anyc__fork_generation();
 
+	anyc__fds_fini(e);
 	engine_list(e, false);
 	anyc__runvars_end(e);
 	anyc__token_close(e);
 	if (!forked)
 		run_local(e);
-	anyc__fds_fini(e);
 	anyc__poller_fini(e, forked);
 	anyc__free(e->timers.entry);
 	anyc__owners_fini(e);

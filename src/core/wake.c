@@ -26,6 +26,8 @@ static void ring(int event)
 	errno = saved;
 }
 
+/* Under the lock. */
+static struct anyc__lock making;
 static int token_make(struct anyc__engine *e)
 {
 	struct anyc_token *token = anyc__alloc(sizeof *token);
@@ -48,8 +50,14 @@ static int token_make(struct anyc__engine *e)
 
 int anyc__token_of(struct anyc__engine *e, struct anyc_token **out)
 {
-	int rc = e->token == NULL ? token_make(e) : 0;
+	int rc = 0;
 
+	if (e->token == NULL) {
+		anyc__lock(&making);
+		if (e->token == NULL)
+			rc = token_make(e);
+		anyc__unlock(&making);
+	}
 	*out = e->token;
 	return rc;
 }

@@ -68,6 +68,11 @@ static int buffered_attribute(struct anyc_stream *s, const struct anyc_attribute
 	return anyc_stream_attribute(buffered_of(s)->below, attribute, out, attribute->size);
 }
 
+static int buffered_move(struct anyc_stream *s)
+{
+	return anyc_stream_move(buffered_of(s)->below);
+}
+
 static const struct anyc_stream_ops buffered_ops = {
 	.size = sizeof buffered_ops,
 	.name = "buffered",
@@ -78,6 +83,7 @@ static const struct anyc_stream_ops buffered_ops = {
 	.free = buffered_free,
 	.attribute = buffered_attribute,
 	.send_file = buffered_send_file,
+	.move = buffered_move,
 };
 
 int anyc_buffered_stream(struct anyc_stream **out, struct anyc_stream *below)

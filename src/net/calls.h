@@ -48,6 +48,11 @@ int anyc__stream_begin_send(struct anyc_stream *s, const char *call);
 int anyc__stream_send_more(struct anyc_stream *s, const void *buf, size_t size);
 int anyc__stream_end_send(struct anyc_stream *s, int rc, const char *call);
 
+/* A stream may have been built before the operation was there. */
+#define ANYC__HAS_OPERATION(s, operation) \
+	((s)->ops_->size > offsetof(struct anyc_stream_ops, operation) && \
+	 (s)->ops_->operation != NULL)
+
 /* A wrapper's send_file: that of the stream it sends to, or ANYC_ENOTSUP. */
 int anyc__stream_send_file_some(struct anyc_stream *below, int fd, int64_t offset, size_t size);
 

@@ -229,6 +229,14 @@ static int connection_close(struct anyc_stream *s, unsigned flags)
 	return 0;
 }
 
+static int connection_move(struct anyc_stream *s)
+{
+	struct anyc_task *t;
+	int rc = anyc__enter(&t);
+
+	return rc != 0 ? rc : anyc__fd_move(&connection_of(s)->fd, t);
+}
+
 static void connection_free(struct anyc_stream *s)
 {
 	anyc__free(connection_of(s));
@@ -272,7 +280,7 @@ static int connection_attribute(struct anyc_stream *s, const struct anyc_attribu
 		.receive = connection_receive, .send_some = connection_send_some, \
 		.send_eof = connection_send_eof, .close = connection_close, \
 		.free = connection_free, .attribute = connection_attribute, \
-		.send_file = connection_send_file, \
+		.send_file = connection_send_file, .move = connection_move, \
 	}
 static const struct anyc_stream_ops tcp_ops = CONNECTION_OPS("TCP");
 static const struct anyc_stream_ops unix_ops = CONNECTION_OPS("UNIX");

@@ -191,6 +191,14 @@ static int pipe_close(struct anyc_stream *s, unsigned flags)
 	return 0;
 }
 
+static int pipe_move(struct anyc_stream *s)
+{
+	struct anyc_task *t;
+	int rc = anyc__enter(&t);
+
+	return rc != 0 ? rc : anyc__fd_move(&end_of(s)->fd, t);
+}
+
 static void pipe_free(struct anyc_stream *s)
 {
 	anyc__free(end_of(s));
@@ -213,6 +221,7 @@ static const struct anyc_stream_ops pipe_ops = {
 	.close = pipe_close,
 	.free = pipe_free,
 	.attribute = pipe_attribute,
+	.move = pipe_move,
 };
 
 /* ---------------------------------------------------------------------------------- making */

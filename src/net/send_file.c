@@ -86,7 +86,7 @@ static int send_read(struct anyc_stream *s, const struct part *f)
 
 static bool can_itself(const struct anyc_stream *s)
 {
-	return s->ops_->size >= sizeof *s->ops_ && s->ops_->send_file != NULL;
+	return ANYC__HAS_OPERATION(s, send_file);
 }
 
 int anyc__stream_send_file_some(struct anyc_stream *below, int fd, int64_t offset, size_t size)

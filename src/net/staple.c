@@ -81,6 +81,14 @@ static int staple_attribute(struct anyc_stream *s, const struct anyc_attribute *
 	return rc;
 }
 
+static int staple_move(struct anyc_stream *s)
+{
+	struct staple *p = staple_of(s);
+	int rc = anyc_stream_move(p->receives);
+
+	return rc != 0 ? rc : anyc_stream_move(p->sends);
+}
+
 static const struct anyc_stream_ops staple_ops = {
 	.size = sizeof staple_ops,
 	.name = "stapled",
@@ -91,6 +99,7 @@ static const struct anyc_stream_ops staple_ops = {
 	.free = staple_free,
 	.attribute = staple_attribute,
 	.send_file = staple_send_file,
+	.move = staple_move,
 };
 
 int anyc_stream_staple(struct anyc_stream **out, struct anyc_stream *receives,

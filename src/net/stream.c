@@ -442,7 +442,7 @@ int anyc_stream_send_eof(struct anyc_stream *s)
 static int close_open(struct anyc_stream *s, unsigned flags)
 {
 	s->closed_ = true;
-	return s->ops_->close(s, flags);
+	return s->moving_ ? 0 : s->ops_->close(s, flags);
 }
 
 int anyc_stream_close(struct anyc_stream *s)
@@ -482,6 +482,39 @@ void anyc_stream_free(struct anyc_stream *s)
 	s->freed_ = true;
 	leave(s);
 	anyc__restore(&kept);
+}
+
+/* ---------------------------------------------------------------------------------- moving */
+
+/* The stream was idle, so it is nobody's until this ends; one that was closed is closed now. */
+static int move(struct anyc_stream *s)
+{
+	int rc;
+
+	s->moving_ = s->receiving_ = s->sending_ = true;
+	s->inside_++;
+	rc = s->ops_->move(s);
+	s->moving_ = s->receiving_ = s->sending_ = false;
+	if (s->closed_) {
+		ANYC_IGNORE(s->ops_->close(s, ANYC_NOWAIT));
+		rc = anyc_fail(ANYC_ECLOSED, 0, "move: another task has closed the stream");
+	}
+	leave(s);
+	return rc;
+}
+
+int anyc_stream_move(struct anyc_stream *s)
+{
+	if (s == NULL)
+		return anyc__refuse_arguments(0, "move: the stream is NULL");
+	if (s->closed_)
+		return refuse_closed(0, "move");
+	if (s->inside_ != 0)
+		return refuse_busy(0, "move");
+	if (!ANYC__HAS_OPERATION(s, move))
+		return anyc__refuse_state(0, ANYC_ENOTSUP, 0,
+					  "move: a %s stream stays with its loop", s->ops_->name);
+	return move(s);
 }
 
 /* ------------------------------------------------------------------------------ attributes */

@@ -291,6 +291,11 @@ static int text_attribute(struct anyc_stream *s, const struct anyc_attribute *at
 	return anyc_stream_attribute(text_of(s)->below, attribute, out, attribute->size);
 }
 
+static int text_move(struct anyc_stream *s)
+{
+	return anyc_stream_move(text_of(s)->below);
+}
+
 static const struct anyc_stream_ops text_ops = {
 	.size = sizeof text_ops,
 	.name = "text",
@@ -300,6 +305,7 @@ static const struct anyc_stream_ops text_ops = {
 	.close = text_close,
 	.free = text_free,
 	.attribute = text_attribute,
+	.move = text_move,
 };
 
 int anyc_text_stream_sized(struct anyc_stream **out, struct anyc_stream *below,

@@ -558,6 +558,13 @@ int anyc__tls_leave(struct anyc__tls_stream *t, unsigned flags, bool waited, int
 	return rc;
 }
 
+static int tls_move(struct anyc_stream *s)
+{
+	struct anyc__tls_stream *t = (struct anyc__tls_stream *)s;
+
+	return t->transport != NULL ? anyc_stream_move(t->transport) : anyc_checkpoint();
+}
+
 const struct anyc_stream_ops anyc__tls_ops = {
 	.size = sizeof(struct anyc_stream_ops),
 	.name = "tls",
@@ -566,4 +573,5 @@ const struct anyc_stream_ops anyc__tls_ops = {
 	.close = tls_close,
 	.free = tls_free,
 	.attribute = anyc__tls_attribute,
+	.move = tls_move,
 };

@@ -120,6 +120,7 @@ CALL(stream_send, anyc_stream_send(w->near, "x", 1))
 CALL(stream_send_file, anyc_stream_send_file(w->near, w->file, 0, 1))
 CALL(stream_send_nothing, anyc_stream_send(w->near, "", 0))
 CALL(stream_send_eof, anyc_stream_send_eof(w->near))
+CALL(stream_move, anyc_stream_move(w->near))
 CALL(stream_close, anyc_stream_close(w->near))
 CALL(reader_receive, anyc_reader_receive(&w->reader, buffer, sizeof buffer))
 CALL(reader_exactly, anyc_reader_exactly(&w->reader, buffer, 2))
@@ -317,6 +318,7 @@ static const struct checkpoint {
 	{ "anyc_stream_send", call_stream_send_nothing, 0 },
 	{ "anyc_stream_send_file", call_stream_send_file, 0 },
 	{ "anyc_stream_sendv", call_stream_sendv, 0 },
+	{ "anyc_stream_move", call_stream_move, 0 },
 	{ "anyc_stream_send_some", call_stream_send_some, 0 },
 	{ "anyc_connect", call_connect, 0 },
 	{ "anyc_file_stream_open", call_file_stream_open, 0 },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* TLS over TCP: connect, the listener and its slow clients, SIGPIPE, resets. */
+#include "conform_thread.h"
 #include "conform_tls.h"
 
 #include <signal.h>
@@ -98,6 +99,38 @@ static void check_talk_after(struct anyc_stream *server, struct anyc_stream *cli
 	CHECK(memcmp(buf, "to the parent", 13) == 0);
 	check_talk(client, server);
 	check_talk(server, client);
+}
+
+/* In another thread's loop: the stream is made its own, and used. */
+static int talk_elsewhere(void *arg)
+{
+	char buf[8];
+
+	CHECK_OK(anyc_stream_move(arg));
+	CHECK_OK(anyc_stream_send(arg, "hello", 5));
+	CHECK_RC(anyc_stream_receive(arg, buf, sizeof buf), 5);
+	return 0;
+}
+
+ANYC_TEST(tls, r23_a_stream_goes_to_another_loop_and_back)
+{
+	struct anyc_stream *client;
+	struct thread t;
+	struct server s;
+	char buf[8];
+
+	server_make(&s, 0);
+	connect_both(&s, &client);
+	thread_start(&t, talk_elsewhere, client, true);
+	CHECK_RC(anyc_stream_receive(s.accepted, buf, sizeof buf), 5);
+	CHECK_OK(anyc_stream_send(s.accepted, buf, 5));
+	CHECK_OK(thread_join(&t));
+	CHECK_OK(anyc_stream_move(client));
+	check_talk(client, s.accepted);
+	check_talk(s.accepted, client);
+	anyc_stream_free(client);
+	anyc_stream_free(s.accepted);
+	server_end(&s);
 }
 
 ANYC_TEST_NET(tls, b119_megabyte_over_tcp)

@@ -1,41 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What threads share: events, locks and queues of any loops (rules 19, 23, 27 and 33). */
-#include "conform.h"
+#include "conform_thread.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Runs fn(arg) in a thread, in a loop of its own or, for loop false, in none. */
-struct thread {
-	pthread_t id;
-	anyc_task_fn *fn;
-	void *arg;
-	bool loop;
-	int rc;
-};
-
-static void *thread_main(void *arg)
-{
-	struct thread *t = arg;
-
-	t->rc = t->loop ? anyc_run(NULL, t->fn, t->arg) : t->fn(t->arg);
-	CHECK_OK(anyc_thread_done());
-	return NULL;
-}
-
-static void start(struct thread *t, anyc_task_fn *fn, void *arg, bool loop)
-{
-	*t = (struct thread){ .fn = fn, .arg = arg, .loop = loop };
-	CHECK_INT(pthread_create(&t->id, NULL, thread_main, t), ==, 0);
-}
-
-static void join(struct thread *t)
-{
-	CHECK_INT(pthread_join(t->id, NULL), ==, 0);
-}
 
 /* Waits, in a task that may block its thread, until so many wait. */
 static void until_waiting(size_t (*waiting)(void *x), void *x, size_t n)
@@ -87,10 +57,9 @@ ANYC_TEST(xsync, r23_a_thread_wakes_tasks)
 	SETTLE();
 	CHECK_INT(anyc_xevent_waiting(&f.event), ==, 3);
 	CHECK(!anyc_xevent_is_set(&f.event));
-	start(&t, tell, &f, false);
+	thread_start(&t, tell, &f, false);
 	CHECK_OK(anyc_group_leave(&g, 0));
-	join(&t);
-	CHECK_OK(t.rc);
+	CHECK_OK(thread_join(&t));
 	CHECK_INT(f.seen, ==, 42);
 	CHECK(anyc_xevent_is_set(&f.event));
 	CHECK_OK(anyc_xevent_set(&f.event));
@@ -105,14 +74,13 @@ ANYC_TEST(xsync, r23_a_task_wakes_threads)
 	struct thread t[4];
 
 	for (int i = 0; i < 4; i++) {
-		start(&t[i], wait_for_news, &f[i], i % 2 == 0);
+		thread_start(&t[i], wait_for_news, &f[i], i % 2 == 0);
 		until_waiting(event_waiting, &f[i].event, 1);
 	}
 	for (int i = 0; i < 4; i++)
 		CHECK_OK(tell(&f[i]));
 	for (int i = 0; i < 4; i++) {
-		join(&t[i]);
-		CHECK_OK(t[i].rc);
+		CHECK_OK(thread_join(&t[i]));
 		CHECK_INT(f[i].seen, ==, 42);
 	}
 }
@@ -152,12 +120,11 @@ ANYC_TEST(xsync, d01_an_event_may_go_when_it_has_come, .deadline = 60)
 		struct anyc_xevent *event = calloc(1, sizeof *event);
 		struct thread t;
 
-		start(&t, set_event, event, false);
+		thread_start(&t, set_event, event, false);
 		CHECK_OK(anyc_xevent_wait(event));
 		memset(event, 0xa5, sizeof *event);
 		free(event);
-		join(&t);
-		CHECK_OK(t.rc);
+		CHECK_OK(thread_join(&t));
 	}
 }
 
@@ -261,13 +228,12 @@ ANYC_TEST(xsync, r23_a_lock_of_threads, .deadline = 60)
 	struct counter c = { .passes = 0 };
 	struct thread t[3];
 
-	start(&t[0], pass_by_three, &c, true);
-	start(&t[1], pass_by_three, &c, true);
-	start(&t[2], pass_often, &c, false);
+	thread_start(&t[0], pass_by_three, &c, true);
+	thread_start(&t[1], pass_by_three, &c, true);
+	thread_start(&t[2], pass_often, &c, false);
 	CHECK_OK(pass_by_three(&c));
 	for (int i = 0; i < 3; i++) {
-		join(&t[i]);
-		CHECK_OK(t[i].rc);
+		CHECK_OK(thread_join(&t[i]));
 	}
 	CHECK_INT(c.passes, ==, 10 * PASSES);
 	CHECK(!anyc_xlock_is_held(&c.lock));
@@ -348,8 +314,8 @@ ANYC_TEST(xsync, d04_misuse_of_a_lock)
 	CHECK_OK(anyc_spawn(&g, not_mine, &lock));
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_INT(reports(), ==, 4);
-	start(&t, not_mine, &lock, false);
-	join(&t);
+	thread_start(&t, not_mine, &lock, false);
+	CHECK_OK(thread_join(&t));
 	CHECK_OK(anyc_xlock_release(&lock));
 }
 
@@ -384,14 +350,14 @@ ANYC_TEST(xsync, d05_an_owner_that_ends)
 	struct anyc_group g;
 	struct thread t;
 
-	start(&t, keep_until_waited_for, &kept, true);
+	thread_start(&t, keep_until_waited_for, &kept, true);
 	while (!anyc_xlock_is_held(&lock))
 		CHECK_OK(anyc_sleep(20 * ANYC_MICROSECOND));
 	CHECK_RC(anyc_xlock_acquire(&lock), ANYC_EBROKEN);
 	CHECK_RC(anyc_xlock_acquire(&lock), ANYC_EBROKEN);
 	CHECK_RC(anyc_xlock_acquire_nowait(&lock), ANYC_EBROKEN);
 	CHECK(!anyc_xlock_is_held(&lock));
-	join(&t);
+	CHECK_OK(thread_join(&t));
 	CHECK_INT(reports(), ==, 1);
 	lock = (struct anyc_xlock){ .owner_ = 0 };
 	anyc_group_enter(&g, NULL);
@@ -485,16 +451,14 @@ static void pass_items(size_t capacity)
 	for (int i = 0; i < 2; i++) {
 		s[i] = (struct pipe_end){ anyc_xqueue_ref(q), &senders, 0, 0 };
 		r[i] = (struct pipe_end){ anyc_xqueue_ref(q), NULL, 0, 0 };
-		start(&sender[i], send_all, &s[i], i == 0);
-		start(&receiver[i], receive_all, &r[i], i == 1);
+		thread_start(&sender[i], send_all, &s[i], i == 0);
+		thread_start(&receiver[i], receive_all, &r[i], i == 1);
 	}
 	r[2] = (struct pipe_end){ anyc_xqueue_ref(q), NULL, 0, 0 };
 	CHECK_OK(receive_all(&r[2])); /* a task of this loop takes its share */
 	for (int i = 0; i < 2; i++) {
-		join(&sender[i]);
-		CHECK_OK(sender[i].rc);
-		join(&receiver[i]);
-		CHECK_OK(receiver[i].rc);
+		CHECK_OK(thread_join(&sender[i]));
+		CHECK_OK(thread_join(&receiver[i]));
 	}
 	for (int i = 0; i < 3; i++) {
 		sum += r[i].sum;
@@ -529,13 +493,12 @@ ANYC_TEST(xsync, r33_items_keep_their_order)
 
 	CHECK_OK(anyc_xqueue_open(&q, sizeof item, 4, NULL));
 	s = (struct pipe_end){ anyc_xqueue_ref(q), &senders, 0, 0 };
-	start(&t, send_all, &s, true);
+	thread_start(&t, send_all, &s, true);
 	for (int i = 1; i <= ITEMS; i++) {
 		CHECK_OK(anyc_xqueue_receive(q, &item));
 		CHECK_INT(item, ==, i);
 	}
-	join(&t);
-	CHECK_OK(t.rc);
+	CHECK_OK(thread_join(&t));
 	anyc_xqueue_unref(q);
 }
 
@@ -765,8 +728,8 @@ ANYC_TEST_MAIN(xsync, r27_a_forked_child, "none")
 	CHECK_OK(anyc_xlock_acquire(&i.held_by_me));
 	CHECK_OK(anyc_xqueue_open(&i.queue, sizeof item, 2, NULL));
 	CHECK_OK(anyc_xqueue_send(i.queue, &item));
-	start(&t[0], wait_in_event, &i, true);
-	start(&t[1], hold_until_event, &i, false);
+	thread_start(&t[0], wait_in_event, &i, true);
+	thread_start(&t[1], hold_until_event, &i, false);
 	until_waiting(event_waiting, &i.waited_for, 2);
 	pid = fork();
 	if (pid == 0)
@@ -778,8 +741,7 @@ ANYC_TEST_MAIN(xsync, r27_a_forked_child, "none")
 	/* The parent's go on. */
 	CHECK_OK(anyc_xevent_set(&i.waited_for));
 	for (int k = 0; k < 2; k++) {
-		join(&t[k]);
-		CHECK_OK(t[k].rc);
+		CHECK_OK(thread_join(&t[k]));
 	}
 	CHECK_OK(anyc_xlock_release(&i.held_by_me));
 	anyc_xqueue_unref(i.queue);

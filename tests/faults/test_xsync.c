@@ -193,3 +193,81 @@ static int set_by_a_thread(void *arg)
 
 /* Which of the two is first is not the same every time, nor then is the number of allocations. */
 FAULTS(r23_xevent_of_a_thread, set_by_a_thread, .axes = ANYC_FAULT_CANCEL)
+
+/* ---------------------------------------------------------------------------- moving a stream */
+
+struct owner {
+	struct anyc_stream *near, *far;
+	struct anyc_xevent waiting, used, may_end;
+	int rc;
+};
+
+static int receive_one(void *arg)
+{
+	char c;
+	int n = anyc_stream_receive(arg, &c, 1);
+
+	return n < 0 ? ended(n) : 0;
+}
+
+/* Waits in the stream, so that it is this loop's. */
+static int own(void *arg)
+{
+	struct owner *o = arg;
+	struct anyc_group g;
+	int rc;
+
+	anyc_group_enter(&g, NULL);
+	rc = anyc_spawn(&g, receive_one, o->near);
+	if (rc == 0)
+		rc = anyc_wait_all_blocked();
+	CHECK_OK(anyc_xevent_set(&o->waiting));
+	rc = anyc_group_leave(&g, rc);
+	CHECK_OK(anyc_xevent_set(&o->used));
+	return rc != 0 ? rc : anyc_xevent_wait(&o->may_end);
+}
+
+static void *owner_main(void *arg)
+{
+	struct owner *o = arg;
+
+	o->rc = anyc_run(NULL, own, o);
+	CHECK_OK(anyc_xevent_set(&o->waiting)); /* it may not have begun */
+	CHECK_OK(anyc_xevent_set(&o->used));
+	CHECK_OK(anyc_thread_done());
+	return NULL;
+}
+
+static int take_over(struct owner *o)
+{
+	int rc = anyc_xevent_wait(&o->waiting);
+
+	if (rc == 0)
+		rc = anyc_stream_send(o->far, "ab", 2);
+	if (rc == 0)
+		rc = anyc_xevent_wait(&o->used);
+	if (rc == 0)
+		rc = anyc_stream_move(o->near);
+	return rc != 0 ? rc : receive_one(o->near);
+}
+
+static int move_from_a_thread(void *arg)
+{
+	struct owner o = { .rc = 0 };
+	pthread_t thread;
+	int rc = anyc_unix_pair(&o.near, &o.far);
+
+	(void)arg;
+	if (rc != 0)
+		return rc;
+	CHECK_INT(pthread_create(&thread, NULL, owner_main, &o), ==, 0);
+	rc = take_over(&o);
+	CHECK_OK(anyc_xevent_set(&o.may_end));
+	anyc_stream_free(o.far); /* the end, for who waits still */
+	CHECK_INT(pthread_join(thread, NULL), ==, 0);
+	anyc_stream_free(o.near);
+	return rc != 0 ? rc : o.rc;
+}
+
+FAULTS(r23_stream_move, move_from_a_thread, ALSO(ENDED_EARLY),
+       .axes = ANYC_FAULT_ALLOC | ANYC_FAULT_ALLOC_FOREVER | ANYC_FAULT_CANCEL)
