@@ -21,7 +21,7 @@
  *
  * Queues may be opened and filled before there is any loop.  A queue belongs to a loop while items
  * or tasks wait in it: from another thread it is then ANYC_ETHREAD.  It does not synchronise
- * threads.
+ * threads; those use xsync.h.
  */
 #ifndef ANYC_QUEUE_H
 #define ANYC_QUEUE_H

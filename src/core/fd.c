@@ -528,8 +528,9 @@ int anyc__fd_let_go(struct anyc__fd *f)
 }
 
 /*
- * The engine ends, and no task waits any more; it is on the list of engines still (move.c).  In a forked child the descriptors are left alone:
- * their owners may have freed them, and nobody will look at their engine.
+ * The engine ends, and no task waits any more; it is on the list of engines still (move.c).  In a
+ * forked child the descriptors are left alone: their owners may have freed them, and nobody will
+ * look at their engine.
  */
 void anyc__fds_fini(struct anyc__engine *e)
 {

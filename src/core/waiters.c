@@ -63,7 +63,7 @@ int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what)
 		return 0;
 	return anyc__misuse(ANYC_ETHREAD,
 			    "%s is in use by tasks of another thread's loop; tasks of one "
-			    "loop share it, threads share by posts",
+			    "loop share it, threads share by anyc/xsync.h",
 			    what);
 }
 

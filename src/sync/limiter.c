@@ -23,7 +23,7 @@ static int check(const struct anyc_limiter *l)
 	if (l->borrowed_ + l->waiting_ > 0 && !anyc__is_here(&l->engine_))
 		return anyc__misuse(ANYC_ETHREAD,
 				    "the limiter is in use by another thread's loop; tasks of one "
-				    "loop share it, threads share by posts");
+				    "loop share it, threads share by anyc/xsync.h");
 	return 0;
 }
 

@@ -33,7 +33,7 @@ static int check(struct anyc_lock *l, const struct anyc_task *t)
 	    anyc__engine_id(anyc__task_engine(t)))
 		return anyc__misuse(ANYC_ETHREAD,
 				    "the lock is held by a task of another thread's loop; tasks "
-				    "of one loop share it, threads share by posts");
+				    "of one loop share it, threads share by anyc/xsync.h");
 	return ANYC__UNLIKELY(anyc__owner_has_ended(t, l->owner_)) ? broken(l) : 0;
 }
 

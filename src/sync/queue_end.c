@@ -22,7 +22,7 @@ int anyc__queue_refuse_engine(struct anyc_queue_ *q, uint64_t owner, const char 
 	}
 	return anyc__misuse(ANYC_ETHREAD,
 			    "%s: items or tasks of another thread's loop are in the queue; tasks "
-			    "of one loop share it, threads share by posts",
+			    "of one loop share it, threads share by anyc/xsync.h",
 			    call);
 }
 
