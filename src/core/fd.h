@@ -64,7 +64,8 @@ int anyc__fd_check(const struct anyc__fd *f, const struct anyc_task *t);
 /*
  * Makes it nobody's, so that this task's engine may have it: asks the engine that has it and waits
  * until that has let go.  For a descriptor of anyc's own, in a checkpoint after anyc__enter().
- * cancelled  it is where it was    errors  ANYC_ECANCELED, ANYC_EBUSY, ANYC_EFORKED, -ENOMEM, -EMFILE
+ * cancelled  it is where it was
+ * errors  ANYC_ECANCELED, ANYC_EBUSY, ANYC_EFORKED, -ENOMEM, -EMFILE
  */
 int anyc__fd_move(struct anyc__fd *f, struct anyc_task *t);
 /* The other half, in the thread of the engine that has it.  ANYC_EBUSY: a task waits for it. */

@@ -397,7 +397,7 @@ static int broken_send_some(struct anyc_stream *s, const struct iovec *iov, int 
 		return anyc_stream_send_some(b->below, iov, count, ANYC_NOWAIT);
 	rc = anyc_stream_send_some(b->below, iov, count, flags);
 	if (rc == ANYC_EBROKEN && fault == SENDS_FOR_EVER)
-		return 1;
+		return (int)iov[0].iov_len;
 	if (rc > 0 && fault == COUNTS_TOO_MUCH && (size_t)rc < iov[0].iov_len)
 		return rc + 1;
 	return rc;
