@@ -22,6 +22,7 @@
 #include <anyc/connect.h>
 #include <anyc/udp.h>
 #include <anyc/unix.h>
+#include <anyc/object.h>
 #include <anyc/signal.h>
 
 #endif

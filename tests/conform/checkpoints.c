@@ -35,6 +35,7 @@ struct world {
 	struct anyc_xevent xset;
 	struct anyc_xlock xlock;
 	struct anyc_xqueue *xqueue; /* as the queue is */
+	struct anyc_object_stream *objects; /* of the queue */
 	struct anyc_sequencer sequencer;
 	struct anyc_handle ended;
 	struct anyc_listener *listener;
@@ -96,6 +97,10 @@ CALL(xevent_wait, anyc_xevent_wait(&w->xset))
 CALL(xlock_acquire, anyc_xlock_acquire(&w->xlock))
 CALL(xqueue_send, anyc_xqueue_send(w->xqueue, "x"))
 CALL(xqueue_receive, anyc_xqueue_receive(w->xqueue, (char[1]){ 0 }))
+CALL(object_receive, anyc_object_receive(w->objects, (char[1]){ 0 }, 1, 0))
+CALL(object_send, anyc_object_send(w->objects, "x", 1, 0))
+CALL(object_send_eof, anyc_object_send_eof(w->objects))
+CALL(object_stream_close, anyc_object_stream_close(w->objects))
 CALL(sequencer_enter, anyc_sequencer_enter(&w->sequencer, 0))
 CALL(signal_wait, anyc_signal_wait((const int[]){ SIGUSR2 }, 1))
 CALL(wait_all_blocked, anyc_wait_all_blocked())
@@ -292,6 +297,9 @@ static const struct checkpoint {
 	{ "anyc_xlock_acquire", call_xlock_acquire, 0 },
 	{ "anyc_xqueue_send", call_xqueue_send, 0 },
 	{ "anyc_xqueue_receive", call_xqueue_receive, 0 },
+	{ "anyc_object_receive", call_object_receive, 0 },
+	{ "anyc_object_send", call_object_send, 0 },
+	{ "anyc_object_send_eof", call_object_send_eof, 0 },
 	{ "anyc_signal_wait", call_signal_wait, 0 },
 	{ "anyc_sequencer_enter", call_sequencer_enter, 0 },
 	{ "anyc_wait_all_blocked", call_wait_all_blocked, 0 },
@@ -332,12 +340,13 @@ static const struct checkpoint {
 	{ "anyc_tls_unwrap", call_tls_unwrap, 0 },
 #endif
 	/* Last: these ENDING end the use of what they are given. */
+	{ "anyc_object_stream_close", call_object_stream_close, ALSO_0 },
 	{ "anyc_datagram_close", call_datagram_close, ALSO_0 },
 	{ "anyc_stream_send_eof", call_stream_send_eof, 0 },
 	{ "anyc_stream_close", call_stream_close, ALSO_0 },
 };
 #define COUNT (sizeof table / sizeof table[0])
-#define ENDING 3
+#define ENDING 4
 
 /* ------------------------------------------------------------------------------- the world */
 
@@ -465,6 +474,7 @@ static void make_world(struct world *w)
 	CHECK_OK(anyc_future_set(&w->future, 1));
 	CHECK_OK(anyc_queue_open(&w->sender, &w->receiver, 1, 4, NULL));
 	CHECK_OK(anyc_queue_send_nowait(&w->sender, "q"));
+	CHECK_OK(anyc_object_stream_of_queue(&w->objects, &w->sender, &w->receiver));
 	CHECK_OK(anyc_xevent_set(&w->xset));
 	CHECK_OK(anyc_xqueue_open(&w->xqueue, 1, 4, NULL));
 	CHECK_OK(anyc_xqueue_send_nowait(w->xqueue, "q"));
@@ -485,6 +495,7 @@ static void end_world(struct world *w)
 	end_tls(w);
 	anyc_sender_close(&w->sender);
 	anyc_receiver_close(&w->receiver);
+	anyc_object_stream_free(w->objects);
 	anyc_xqueue_unref(w->xqueue);
 	anyc_reader_free(&w->reader);
 	anyc_datagram_free(w->datagram);

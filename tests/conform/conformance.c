@@ -32,7 +32,8 @@ static const struct section {
 	{ "between threads", "xsync" },
 	{ "streams", "streams stream_check stream_move" },
 	{ "wrappers",
-	  "buffered buffered_stream stream_pair staple text wrappers file_stream send_file" },
+	  "buffered buffered_stream stream_pair staple text wrappers file_stream send_file "
+	  "object" },
 	{ "sockets",
 	  "tcp udp unix_sockets pipe adopt wait_fd fd_kinds resolve multi_listener connect" },
 	{ "TLS", "tls" },
