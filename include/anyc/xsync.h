@@ -2,7 +2,7 @@
 /*
  * Synchronisation between threads: an event, a lock and a queue whose users run on different
  * loops, or on none.  Who waits is a task (or a plain thread), never a loop: other tasks of its
- * loop go on.  Tasks of one loop share by sync.h and queue.h, which cost a tenth.
+ * loop go on.  Tasks of one loop share by sync.h and queue.h, where waking makes no system call.
  *
  *	static struct anyc_xlock lock;                   // zeroed memory, before any thread
  *
