@@ -43,7 +43,7 @@ struct anyc_held_;
 typedef void anyc_abandon_fn_(struct anyc_held_ *h);
 struct anyc_held_ {
 	struct anyc_held_ *next_, *prev_;
-	anyc_abandon_fn_ *abandon_;
+	anyc_abandon_fn_ *abandon_; /* NULL: it is not in the list */
 };
 
 /* --------------------------------------------------------------------------------- events */
