@@ -515,8 +515,7 @@ int anyc__fd_let_go(struct anyc__fd *f)
 	struct anyc__engine *e = f->engine;
 
 	if (waited_for(f) != 0)
-		return anyc_fail(ANYC_EBUSY, 0, "descriptor %d: a task of its loop waits for it",
-				 f->fd);
+		return ANYC_EBUSY;
 	if (e == NULL)
 		return 0;
 	if (f->slot != 0) {

@@ -68,7 +68,8 @@ int anyc__fd_check(const struct anyc__fd *f, const struct anyc_task *t);
  * errors  ANYC_ECANCELED, ANYC_EBUSY, ANYC_EFORKED, -ENOMEM, -EMFILE
  */
 int anyc__fd_move(struct anyc__fd *f, struct anyc_task *t);
-/* The other half, in the thread of the engine that has it.  ANYC_EBUSY: a task waits for it. */
+/* The other half, in the thread of the engine that has it: 0, or ANYC_EBUSY, a task waits for it;
+ * the sentence is the asker's. */
 int anyc__fd_let_go(struct anyc__fd *f);
 /* Unregisters, wakes those who wait with ANYC_ECLOSED, and closes the descriptor; keeps errno.
  * In a forked child only close(2). */

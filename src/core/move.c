@@ -68,7 +68,7 @@ static int wait_for(struct move *m)
 	return m->result;
 }
 
-static int ask(struct anyc_token *token, struct anyc__fd *f)
+static int ask(struct anyc_token *token, struct anyc__fd *f, struct anyc_task *t)
 {
 	struct move *m = anyc__alloc(sizeof *m);
 	int rc;
@@ -79,35 +79,37 @@ static int ask(struct anyc_token *token, struct anyc__fd *f)
 	atomic_init(&m->references, 2);
 	m->fd = f;
 	m->post.run = let_go;
-	rc = anyc__token_post(token, &m->post);
-	if (rc == 0) {
+	if (anyc__token_post(token, &m->post) == 0) {
 		rc = wait_for(m);
 	} else { /* it has ended, and forgotten it */
-		rc = 0;
 		unref(m);
+		anyc__yield(t);
+		rc = 0;
 	}
 	unref(m);
+	if (rc == ANYC_EBUSY)
+		return anyc_fail(rc, 0, "descriptor %d: a task of its loop waits for it", f->fd);
 	return rc;
 }
 
 int anyc__fd_move(struct anyc__fd *f, struct anyc_task *t)
 {
 	struct anyc__engine *e = __atomic_load_n(&f->engine, __ATOMIC_ACQUIRE);
-	struct anyc_token *token;
-	int rc;
+	struct anyc_token *token = NULL;
+	int rc = 0;
 
 	if (f->fork_generation != anyc__fork_generation())
 		return anyc__fd_check(f, t);
-	if (e == NULL || e == t->engine) {
-		anyc__yield(t);
-		return 0;
-	}
-	rc = anyc__engine_token(e, &token);
+	if (e != NULL && e != t->engine)
+		rc = anyc__engine_token(e, &token);
 	if (rc != 0)
 		return anyc_fail(rc, -rc, "asking a loop for descriptor %d: %s", f->fd,
 				 strerrordesc_np(-rc));
-	if (token != NULL)
-		rc = ask(token, f);
+	if (token == NULL) { /* it is nobody's, or this engine's */
+		anyc__yield(t);
+		return 0;
+	}
+	rc = ask(token, f, t);
 	anyc_token_unref(token);
 	return rc;
 }

@@ -26,8 +26,10 @@ static void ring(int event)
 	errno = saved;
 }
 
-/* Under the lock. */
+/* Any thread may be the first to want an engine's token: move.c. */
 static struct anyc__lock making;
+
+/* Under that lock. */
 static int token_make(struct anyc__engine *e)
 {
 	struct anyc_token *token = anyc__alloc(sizeof *token);

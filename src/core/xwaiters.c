@@ -24,16 +24,11 @@ static struct anyc__lock *lock_of(struct anyc_xroom_ *room)
 	return (struct anyc__lock *)(void *)&room->lock_;
 }
 
-static void lock(struct anyc_xroom_ *room)
+/* For a task that has been in it since this process is: no fork has caught it. */
+static void enter_again(struct anyc_xroom_ *room)
 {
 	anyc__lock(lock_of(room));
 	room->inside_ = true;
-}
-
-static void unlock(struct anyc_xroom_ *room)
-{
-	room->inside_ = false;
-	anyc__unlock(lock_of(room));
 }
 
 int anyc__xroom_enter(struct anyc_xroom_ *room, const char *what)
@@ -59,7 +54,8 @@ int anyc__xroom_enter(struct anyc_xroom_ *room, const char *what)
 
 void anyc__xroom_leave(struct anyc_xroom_ *room)
 {
-	unlock(room);
+	room->inside_ = false;
+	anyc__unlock(lock_of(room));
 }
 
 /* ---------------------------------------------------------------------------------- lines */
@@ -105,10 +101,10 @@ static void abort_wait(struct anyc_task *t, void *arg)
 	/* In a forked child the room was caught in use, and nobody wakes anybody. */
 	if (t->engine->fork_generation != anyc__fork_generation())
 		return;
-	lock(w->room);
+	enter_again(w->room);
 	if (w->line != NULL)
 		take_out(w);
-	unlock(w->room);
+	anyc__xroom_leave(w->room);
 	if (w->woken)
 		anyc__token_unpost(w->token, &w->post);
 }
@@ -120,20 +116,20 @@ int anyc__xwaiters_wait(struct anyc_xwaiters_ *line, struct anyc_xroom_ *room,
 	int rc = anyc__token_of(t->engine, &w.token);
 
 	if (rc != 0) {
-		unlock(room);
+		anyc__xroom_leave(room);
 		return anyc_fail(rc, -rc, "waiting for %s: %s", what, strerrordesc_np(-rc));
 	}
 	anyc_token_ref(w.token);
 	w.post.run = wake_task;
 	put_in(line, &w);
-	unlock(room);
+	anyc__xroom_leave(room);
 	rc = anyc__park(t, abort_wait, &w, what);
 	anyc_token_unref(w.token);
 	if (!w.woken)
 		return rc;
 	/* Who woke it may still be inside. */
-	lock(room);
-	unlock(room);
+	enter_again(room);
+	anyc__xroom_leave(room);
 	return w.result;
 }
 
