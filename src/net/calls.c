@@ -77,6 +77,24 @@ int anyc__refuse_state(unsigned flags, int rc, int os_errno, const char *format,
 	return rc;
 }
 
+bool anyc__closing_begin(struct anyc__closing *c)
+{
+	anyc__keep(&c->kept);
+	c->rc = anyc__enter(&c->task);
+	c->flags = c->rc != 0 ? ANYC_NOWAIT : 0;
+	return c->rc != ANYC_ENOTASK;
+}
+
+int anyc__closing_end(const struct anyc__closing *c, int result)
+{
+	anyc__restore(&c->kept);
+	if (c->rc != 0)
+		return c->rc;
+	anyc__yield(c->task);
+	errno = c->kept.os_errno;
+	return result;
+}
+
 int anyc__close_below(struct anyc_stream **below, unsigned flags)
 {
 	struct anyc_stream *s = *below;

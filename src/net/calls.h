@@ -18,6 +18,21 @@ void anyc__keep(struct anyc__kept *k);
 void anyc__restore(const struct anyc__kept *k);
 
 /*
+ * What every close() does around its work, which it does also in a cancelled scope, but then
+ * without waiting: `flags` says so.  errno and the last error stay as they were.
+ */
+struct anyc__closing {
+	struct anyc__kept kept;
+	struct anyc_task *task;
+	int rc;         /* the call's, whatever becomes of the work; 0: the work's */
+	unsigned flags; /* for the work */
+};
+/* False: refused outside a task, with c->rc; nothing is closed. */
+bool anyc__closing_begin(struct anyc__closing *c);
+/* The call's result, given the work's. */
+int anyc__closing_end(const struct anyc__closing *c, int result);
+
+/*
  * How a call ends that does not come to its work: first the refusal that every call of this
  * function meets outside a task (rule 11), then the error with its sentence.  flags with
  * ANYC_NOWAIT: no checkpoint.

@@ -362,23 +362,15 @@ static void close_open(struct anyc_datagram *d)
 
 int anyc_datagram_close(struct anyc_datagram *d)
 {
-	struct anyc__kept kept;
-	struct anyc_task *t;
-	int rc;
+	struct anyc__closing closing;
 
 	if (d == NULL)
 		return anyc__refuse_arguments(0, "close: the socket is NULL");
-	anyc__keep(&kept);
-	rc = anyc__enter(&t);
-	if (rc == ANYC_ENOTASK)
-		return rc;
+	if (!anyc__closing_begin(&closing))
+		return closing.rc;
 	if (!d->closed)
 		close_open(d);
-	anyc__restore(&kept);
-	if (rc == 0)
-		anyc__yield(t);
-	errno = kept.os_errno;
-	return rc;
+	return anyc__closing_end(&closing, 0);
 }
 
 void anyc_datagram_free(struct anyc_datagram *d)

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Listeners: what is the same for all of them, above struct anyc_listener_ops; rules: stream.c. */
-#include <errno.h>
-
 #include <anyc/net.h>
 
 #include "calls.h"
@@ -49,26 +47,18 @@ static int close_open(struct anyc_listener *l, unsigned flags)
 
 int anyc_listener_close(struct anyc_listener *l)
 {
-	struct anyc__kept kept;
-	struct anyc_task *t;
-	int rc, closing = 0;
+	struct anyc__closing closing;
+	int rc = 0;
 
 	if (l == NULL)
 		return anyc__refuse_arguments(0, "close: the listener is NULL");
-	anyc__keep(&kept);
-	rc = anyc__enter(&t);
-	if (rc == ANYC_ENOTASK)
-		return rc;
+	if (!anyc__closing_begin(&closing))
+		return closing.rc;
 	l->inside_++;
 	if (!l->closed_)
-		closing = close_open(l, rc != 0 ? ANYC_NOWAIT : 0);
+		rc = close_open(l, closing.flags);
 	leave(l);
-	anyc__restore(&kept);
-	if (rc != 0)
-		return rc;
-	anyc__yield(t);
-	errno = kept.os_errno;
-	return closing;
+	return anyc__closing_end(&closing, rc);
 }
 
 void anyc_listener_free(struct anyc_listener *l)

@@ -5,8 +5,6 @@
  * Rule: the memory goes when the stream was freed and the last call inside has returned: nothing
  * touches the stream after leave().
  */
-#include <errno.h>
-
 #include <anyc/object.h>
 
 #include "calls.h"
@@ -100,25 +98,18 @@ static int close_open(struct anyc_object_stream *s, unsigned flags)
 
 int anyc_object_stream_close(struct anyc_object_stream *s)
 {
-	struct anyc__kept kept;
-	struct anyc_task *t;
-	int rc, closing = 0;
+	struct anyc__closing closing;
+	int rc = 0;
 
 	if (s == NULL)
 		return anyc__refuse_arguments(0, "object close: the stream is NULL");
-	anyc__keep(&kept);
-	rc = anyc__enter(&t);
-	if (rc == ANYC_ENOTASK)
-		return rc;
+	if (!anyc__closing_begin(&closing))
+		return closing.rc;
 	s->inside_++;
 	if (!s->closed_)
-		closing = close_open(s, rc != 0 ? ANYC_NOWAIT : 0);
+		rc = close_open(s, closing.flags);
 	leave(s);
-	anyc__restore(&kept);
-	if (rc != 0)
-		return rc;
-	anyc__yield(t);
-	return closing;
+	return anyc__closing_end(&closing, rc);
 }
 
 void anyc_object_stream_free(struct anyc_object_stream *s)

@@ -447,26 +447,18 @@ static int close_open(struct anyc_stream *s, unsigned flags)
 
 int anyc_stream_close(struct anyc_stream *s)
 {
-	struct anyc__kept kept;
-	struct anyc_task *t;
-	int rc, closing = 0;
+	struct anyc__closing closing;
+	int rc = 0;
 
 	if (s == NULL)
 		return anyc__refuse_arguments(0, "close: the stream is NULL");
-	anyc__keep(&kept);
-	rc = anyc__enter(&t);
-	if (rc == ANYC_ENOTASK)
-		return rc;
+	if (!anyc__closing_begin(&closing))
+		return closing.rc;
 	s->inside_++;
 	if (!s->closed_)
-		closing = close_open(s, rc != 0 ? ANYC_NOWAIT : 0);
+		rc = close_open(s, closing.flags);
 	leave(s);
-	anyc__restore(&kept);
-	if (rc != 0)
-		return rc;
-	anyc__yield(t);
-	errno = kept.os_errno;
-	return closing;
+	return anyc__closing_end(&closing, rc);
 }
 
 void anyc_stream_free(struct anyc_stream *s)
