@@ -38,9 +38,12 @@ static int next_object(struct bytes *b, void *buf, size_t size, unsigned flags)
 {
 	int n;
 
-	do
+	do {
+		if (b->objects == NULL)
+			return anyc_fail(ANYC_ECLOSED, 0, "receive: another task has closed the "
+							  "stream");
 		n = anyc_object_receive(b->objects, buf, size, flags);
-	while (n == 0);
+	} while (n == 0);
 	if (n > 0 && (size_t)n > b->largest)
 		return anyc_fail(ANYC_EBROKEN, EMSGSIZE,
 				 "receive: an object of %d bytes came, and %zu are the most", n,

@@ -9,6 +9,7 @@
 struct staple {
 	struct anyc_object_stream stream;
 	struct anyc_object_stream *receives, *sends; /* NULL once freed */
+	size_t largest;
 };
 
 static struct staple *staple_of(struct anyc_object_stream *s)
@@ -72,12 +73,15 @@ static int staple_attribute(struct anyc_object_stream *s, const struct anyc_attr
 	return rc;
 }
 
-/* What comes may be of another size than what goes: the larger one. */
 static size_t staple_largest(const struct anyc_object_stream *s)
 {
-	const struct staple *p = (const struct staple *)(const void *)s;
-	size_t a = anyc_object_stream_largest(p->receives);
-	size_t b = anyc_object_stream_largest(p->sends);
+	return ((const struct staple *)(const void *)s)->largest;
+}
+
+/* What comes may be of another size than what goes: the larger one. */
+static size_t larger(const struct anyc_object_stream *one, const struct anyc_object_stream *other)
+{
+	size_t a = anyc_object_stream_largest(one), b = anyc_object_stream_largest(other);
 
 	return a == 0 || b == 0 ? 0 : a > b ? a : b;
 }
@@ -108,6 +112,7 @@ int anyc_object_stream_staple(struct anyc_object_stream **out, struct anyc_objec
 		return anyc_fail(-ENOMEM, ENOMEM, "anyc_object_stream_staple: no memory");
 	p->receives = receives;
 	p->sends = sends;
+	p->largest = larger(receives, sends);
 	both = anyc_object_stream_abilities(receives) & anyc_object_stream_abilities(sends);
 	anyc_object_stream_init(&p->stream, &staple_ops[(both & ANYC_OBJECTS_RELIABLE) != 0]);
 	*out = &p->stream;

@@ -158,6 +158,33 @@ ANYC_TEST(object, f01_freed_with_a_task_inside)
 	anyc_object_stream_free(e.b);
 }
 
+/* errno and the last error are as they were (rule 13), also when others have run meanwhile. */
+static int spoil_errno(void *arg)
+{
+	(void)arg;
+	errno = ENOTTY;
+	return 0;
+}
+
+ANYC_TEST(object, r13_close_and_free_are_quiet)
+{
+	struct anyc_group g;
+	struct ends e;
+
+	make_pair(&e, sizeof(struct item), 0);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, spoil_errno, NULL));
+	anyc_fail(ANYC_EBROKEN, ENOTTY, "what happened before");
+	errno = E2BIG;
+	CHECK_OK(anyc_object_stream_close(e.a));
+	CHECK_INT(errno, ==, E2BIG);
+	errno = E2BIG;
+	free_pair(&e);
+	CHECK_INT(errno, ==, E2BIG);
+	CHECK_STR(anyc_error_detail(ANYC_EBROKEN), "what happened before");
+	CHECK_OK(anyc_group_leave(&g, 0));
+}
+
 /* ---------------------------------------------------------------------------- one direction */
 
 ANYC_TEST(object, f09_stapled)
@@ -198,6 +225,25 @@ ANYC_TEST(object, f09_stapled)
 	anyc_object_stream_free(both);
 	for (int i = 0; i < 2; i++)
 		CHECK_OK(anyc_receiver_close(&r[i]));
+}
+
+/* In a cancelled scope both are freed at once; the staple may still be asked. */
+ANYC_TEST(object, f09_stapled_and_closed_without_waiting)
+{
+	struct anyc_object_stream *both;
+	struct anyc_scope s;
+	struct ends e;
+	int n = 1;
+
+	make_pair(&e, sizeof n, 1);
+	CHECK_OK(anyc_object_stream_staple(&both, e.a, e.b));
+	anyc_scope_enter(&s, NULL);
+	anyc_scope_cancel(&s, "at once");
+	CHECK_RC(anyc_object_stream_close(both), ANYC_ECANCELED);
+	CHECK_OK(anyc_scope_leave(&s, ANYC_ECANCELED));
+	CHECK_INT(anyc_object_stream_largest(both), ==, sizeof n);
+	CHECK_RC(anyc_object_send(both, &n, sizeof n, 0), ANYC_ECLOSED);
+	anyc_object_stream_free(both);
 }
 
 /* -------------------------------------------------------------------------------- datagrams */
@@ -397,6 +443,31 @@ ANYC_TEST(object, f14_what_is_left_of_an_object_waits)
 	CHECK_RC(anyc_stream_receive(bytes, buf, 4), ANYC_EBROKEN);
 	CHECK_RC(anyc_stream_receive(bytes, buf, 4), ANYC_EBROKEN);
 	anyc_stream_free(bytes);
+	anyc_object_stream_free(e.b);
+}
+
+static int receive_bytes(void *arg)
+{
+	char buf[4];
+
+	return anyc_stream_receive(arg, buf, sizeof buf);
+}
+
+/* An empty object came, and the stream went before the task could pass over it. */
+ANYC_TEST(object, f14_freed_behind_an_empty_object)
+{
+	struct anyc_stream *bytes;
+	struct anyc_group g;
+	struct ends e;
+
+	make_letters(&e);
+	CHECK_OK(anyc_stream_of_objects(&bytes, e.a, LARGEST));
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, receive_bytes, bytes));
+	SETTLE();
+	CHECK_OK(anyc_object_send(e.b, "", 0, ANYC_NOWAIT));
+	anyc_stream_free(bytes);
+	CHECK_RC(anyc_group_leave(&g, 0), ANYC_ECLOSED);
 	anyc_object_stream_free(e.b);
 }
 

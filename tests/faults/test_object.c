@@ -6,35 +6,30 @@
 
 #define ITEMS 6
 
-/* What goes in, what comes out of it. */
+/* What goes into a queue, and a staple of what comes out of it and of another way in. */
 struct ends {
 	struct anyc_object_stream *in, *out;
 };
 
 static int make(struct ends *e)
 {
-	struct anyc_object_stream *to = NULL, *from = NULL;
+	struct anyc_object_stream *from = NULL, *other = NULL;
 	struct anyc_receiver r;
 	struct anyc_sender s;
 	int rc = anyc_queue_open(&s, &r, sizeof(int), 2, NULL);
 
 	if (rc == 0)
-		rc = anyc_object_stream_of_queue(&to, &s, NULL);
+		rc = anyc_object_stream_of_queue(&e->in, &s, NULL);
 	if (rc == 0)
 		rc = anyc_object_stream_of_queue(&from, NULL, &r);
 	if (rc == 0)
-		rc = anyc_object_stream_of_queue(&e->in, &s, NULL);
+		rc = anyc_object_stream_of_queue(&other, &s, NULL);
 	if (rc == 0)
-		rc = anyc_object_stream_staple(&e->out, from, e->in);
-	if (rc == 0) { /* a staple of both directions, which nobody but `to` sends into */
-		e->in = to;
-		to = from = NULL;
-	} else {
-		anyc_object_stream_free(e->in);
-		e->in = NULL;
+		rc = anyc_object_stream_staple(&e->out, from, other);
+	if (rc != 0) { /* both are still ours */
+		anyc_object_stream_free(from);
+		anyc_object_stream_free(other);
 	}
-	anyc_object_stream_free(to);
-	anyc_object_stream_free(from);
 	ANYC_IGNORE(anyc_sender_close(&s));
 	ANYC_IGNORE(anyc_receiver_close(&r));
 	return rc;
@@ -63,14 +58,14 @@ static int receive_all(struct anyc_stream *s)
 
 static int bytes_over_objects(void *arg)
 {
-	struct ends e = { .in = NULL };
+	struct ends e = { NULL, NULL };
 	struct anyc_stream *bytes = NULL;
 	struct anyc_group g;
 	int rc = make(&e);
 
 	(void)arg;
 	if (rc == 0) {
-		rc = anyc_object_send_eof(e.out); /* of the direction that is not used */
+		rc = anyc_object_send_eof(e.out); /* of the other way in */
 		if (rc == 0)
 			rc = anyc_stream_of_objects(&bytes, e.out, 0);
 	}
