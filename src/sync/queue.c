@@ -111,12 +111,9 @@ try_send(struct anyc_queue_ *q, const void *item, uint64_t engine)
 	}
 	if (ANYC__UNLIKELY(q->receivers == 0))
 		return ANYC_EBROKEN;
-	if (q->ring.count == q->ring.room) {
-		rc = q->capacity == ANYC_QUEUE_UNBOUNDED ? anyc__ring_grow(&q->ring)
-							 : ANYC_EWOULDBLOCK;
-		if (rc != 0)
-			return rc;
-	}
+	rc = anyc__ring_make_room(&q->ring, q->capacity == ANYC_QUEUE_UNBOUNDED);
+	if (rc != 0)
+		return rc;
 	anyc__ring_put(&q->ring, item);
 	anyc__queue_own(q, engine);
 	return 0;

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include <anyc/error.h>
+
 struct anyc__ring {
 	unsigned char *start, *end;
 	unsigned char *oldest, *free; /* the first item, and where the next one goes */
@@ -36,6 +38,14 @@ static inline void anyc__item_copy(void *to, const void *from, size_t size)
 	case 16: memcpy(to, from, 16); break;
 	default: memcpy(to, from, size);
 	}
+}
+
+/* Has room for one more: 0; ANYC_EWOULDBLOCK for a full one, unless it may grow; -ENOMEM. */
+static inline int anyc__ring_make_room(struct anyc__ring *r, bool may_grow)
+{
+	if (r->count < r->room)
+		return 0;
+	return may_grow ? anyc__ring_grow(r) : ANYC_EWOULDBLOCK;
 }
 
 /* There is room. */

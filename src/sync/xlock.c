@@ -49,8 +49,8 @@ static int broken(void)
 			 "known state");
 }
 
-/* Enters the room of a lock that this task may have, or wait for. */
-static int enter(struct anyc_xlock *l, const struct anyc_task *t)
+/* 0: the task has the lock; ANYC_EWOULDBLOCK: it may wait, and is inside the room; or refused. */
+static int try_take(struct anyc_xlock *l, struct anyc_task *t)
 {
 	int rc;
 
@@ -59,19 +59,19 @@ static int enter(struct anyc_xlock *l, const struct anyc_task *t)
 				    "task '%s' holds the lock already; it is not recursive",
 				    anyc__task_name(t));
 	rc = anyc__xroom_enter(&l->room_, name);
-	if (rc != 0 || !l->broken_)
+	if (rc != 0)
 		return rc;
-	anyc__xroom_leave(&l->room_);
-	return broken();
-}
-
-/* Inside the room of a free lock; leaves it. */
-static void take(struct anyc_xlock *l, struct anyc_task *t)
-{
+	if (l->owner_ != 0)
+		return ANYC_EWOULDBLOCK;
+	if (l->broken_) {
+		anyc__xroom_leave(&l->room_);
+		return broken();
+	}
 	set_owner(l, anyc__task_id(t));
 	l->room_.users_++;
 	anyc__xroom_leave(&l->room_);
 	anyc__hold(t, &l->held_, abandon);
+	return 0;
 }
 
 int anyc_xlock_acquire(struct anyc_xlock *l)
@@ -79,15 +79,13 @@ int anyc_xlock_acquire(struct anyc_xlock *l)
 	struct anyc_task *t;
 	int rc = anyc__enter(&t);
 
-	if (rc == 0)
-		rc = enter(l, t);
 	if (rc != 0)
 		return rc;
-	if (l->owner_ == 0) {
-		take(l, t);
+	rc = try_take(l, t);
+	if (rc == 0)
 		anyc__yield(t);
-		return 0;
-	}
+	if (rc != ANYC_EWOULDBLOCK)
+		return rc;
 	rc = anyc__xwaiters_wait(&l->waiters_, &l->room_, t, NULL, name);
 	if (rc == 0)
 		anyc__hold(t, &l->held_, abandon);
@@ -100,15 +98,10 @@ int anyc_xlock_acquire_nowait(struct anyc_xlock *l)
 	int rc = anyc__enter_uncancelled(&t);
 
 	if (rc == 0)
-		rc = enter(l, t);
-	if (rc != 0)
-		return rc;
-	if (l->owner_ == 0) {
-		take(l, t);
-		return 0;
-	}
-	anyc__xroom_leave(&l->room_);
-	return ANYC_EWOULDBLOCK;
+		rc = try_take(l, t);
+	if (rc == ANYC_EWOULDBLOCK)
+		anyc__xroom_leave(&l->room_);
+	return rc;
 }
 
 int anyc_xlock_release(struct anyc_xlock *l)

@@ -133,12 +133,9 @@ static int try_send(struct anyc_xqueue *q, const void *item)
 		anyc__xwaiters_wake(&q->receiving, 0);
 		return 0;
 	}
-	if (q->ring.count == q->ring.room) {
-		rc = q->capacity == ANYC_QUEUE_UNBOUNDED ? anyc__ring_grow(&q->ring)
-							 : ANYC_EWOULDBLOCK;
-		if (rc != 0)
-			return rc;
-	}
+	rc = anyc__ring_make_room(&q->ring, q->capacity == ANYC_QUEUE_UNBOUNDED);
+	if (rc != 0)
+		return rc;
 	anyc__ring_put(&q->ring, item);
 	return 0;
 }
