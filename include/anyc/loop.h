@@ -60,7 +60,7 @@ struct anyc_run_options {
  * Runs fn(arg) as the main task of a loop, in this thread, until it and all tasks have ended;
  * returns its result.  options may be NULL.  The sentence of an error comes along.
  *   errors  ANYC_ENOBACKEND, ANYC_ENOTINSTALLED; ANYC_EMISUSE: a loop runs in this thread, or
- *           the thread has an open scope or group; -ENOMEM.  fn was not called.
+ *           the thread has an open scope or group, or holds an xlock; -ENOMEM.  fn was not called.
  */
 ANYC_API int anyc_run_sized(const struct anyc_run_options *options, size_t size, anyc_task_fn *fn,
 			    void *arg);
@@ -78,8 +78,8 @@ ANYC_INLINE int anyc_run(const struct anyc_run_options *options, anyc_task_fn *f
  * In a forked child renew the native loop first (uv_loop_fork() and its like), then attach it
  * anew: the parent's tasks are gone, the handle is the same.
  *   errors  ANYC_ENOBACKEND, ANYC_ENOTINSTALLED, ANYC_EABI, ANYC_EINVAL, ANYC_EMISUSE (this
- *           thread has open scopes of its own), ANYC_ECONFLICT (the loop is of another copy of its
- *           library), -errno
+ *           thread has open scopes of its own, or an xlock), ANYC_ECONFLICT (the loop is of
+ *           another copy of its library), -errno
  */
 ANYC_API ANYC_MUST_CHECK int anyc_loop_attach(struct anyc_loop **out,
 					      const struct anyc_backend *backend, void *native);
@@ -184,7 +184,7 @@ ANYC_API void anyc_cancel_from_signal(void);
 ANYC_API void anyc_token_cancel(struct anyc_token *token);
 
 /* Frees what anyc keeps for this thread (a thread's end does it too).
- *   errors  ANYC_EMISUSE: tasks, scopes or groups are open */
+ *   errors  ANYC_EMISUSE: tasks, scopes or groups are open, or it holds an xlock */
 ANYC_API int anyc_thread_done(void);
 
 ANYC_END_DECLS

@@ -6,7 +6,8 @@
  * bytes: readers, text, TLS.
  *
  * An object is some bytes, perhaps none.  A stream may go in one direction only.  A reliable one
- * loses nothing, keeps the order, and has an end.
+ * loses nothing, keeps the order, and has an end.  The calls are made on the thread of the loop
+ * that what it is made of belongs to.
  */
 #ifndef ANYC_OBJECT_H
 #define ANYC_OBJECT_H
@@ -36,21 +37,23 @@ ANYC_API ANYC_MUST_CHECK int anyc_object_receive(struct anyc_object_stream *s, v
 /*
  * Sends one object: 0.  flags as above.
  *   checkpoint  yes, without ANYC_NOWAIT           cancelled  it was not sent
- *   errors  as receive; ANYC_EBROKEN: nobody receives; ANYC_EINVAL: not the length that this
- *           stream's objects have
+ *   errors  as receive, but ANYC_EEOF; ANYC_EBROKEN: nobody receives; ANYC_EINVAL: not the length
+ *           that this stream's objects have
  */
 ANYC_API ANYC_MUST_CHECK int anyc_object_send(struct anyc_object_stream *s, const void *data,
 					      size_t size, unsigned flags);
 /*
  * Ends the sending direction: the other side receives the end.  Idempotent; a later send is
  * ANYC_ECLOSED.
- *   checkpoint  yes     errors  ANYC_ECANCELED, ANYC_ECLOSED, ANYC_ENOTSUP (datagrams)
+ *   checkpoint  yes     cancelled  nothing was ended
+ *   errors  ANYC_ECANCELED, ANYC_ECLOSED, ANYC_EINVAL (NULL), ANYC_ENOTSUP (datagrams)
  */
 ANYC_API ANYC_MUST_CHECK int anyc_object_send_eof(struct anyc_object_stream *s);
 /*
  * Closes; also in a cancelled scope.  The stream is closed whatever is returned, and calls that
  * wait inside are ANYC_ECLOSED.
- *   checkpoint  yes     errors  ANYC_ECANCELED
+ *   checkpoint  yes     cancelled  it is closed
+ *   errors  ANYC_ECANCELED, ANYC_EINVAL (NULL), ANYC_ENOTASK (it is not closed then)
  */
 ANYC_API int anyc_object_stream_close(struct anyc_object_stream *s);
 /* Closes, without waiting, and frees; NULL-safe. */
@@ -125,7 +128,7 @@ struct anyc_object_stream_ops {
 	/* optional */
 	int (*attribute)(struct anyc_object_stream *s, const struct anyc_attribute *attribute,
 			 void *out);
-	/* optional: the most bytes that an object can have */
+	/* optional: the most bytes that an object can have; also of a closed stream */
 	size_t (*largest)(const struct anyc_object_stream *s);
 };
 

@@ -73,11 +73,12 @@ ANYC_API ANYC_MUST_CHECK int anyc_stream_send_file(struct anyc_stream *s, int fd
  * tasks, or of this plain thread, may use it, and those of the other loop's may not.  Called by
  * who received it from the other thread (anyc_xqueue, xsync.h), which does not use it any more:
  * nobody is inside a call.  Waits for the other loop's next turn, if that loop still has the
- * descriptor; a stream that is nobody's, or this loop's, is there at once.  Wrappers move what they
- * wrap.  It is of sockets and pipes; streams in memory stay.
- *   checkpoint  yes     cancelled  it is where it was
+ * descriptor; a stream that is nobody's, or this loop's, is there at once.  Sockets, pipes and
+ * files move, and wrappers move what they wrap; streams in memory stay.
+ *   checkpoint  yes     cancelled  it is where it was, but for one half of a staple, perhaps: as
+ *                                  after other errors another call moves the rest
  *   errors  ANYC_ECANCELED, ANYC_ECLOSED (also if it is closed meanwhile), ANYC_EBUSY (a task is
- *           inside), ANYC_ENOTSUP, ANYC_EFORKED, -ENOMEM, -EMFILE
+ *           inside), ANYC_EINVAL (NULL), ANYC_ENOTSUP, ANYC_EFORKED, -ENOMEM, -EMFILE
  */
 ANYC_API ANYC_MUST_CHECK int anyc_stream_move(struct anyc_stream *s);
 /* Bytes that the last anyc_stream_send(), sendv or send_file handed over. */

@@ -57,7 +57,8 @@ struct anyc_xevent {
 	void *reserved_[2];
 };
 
-/* Sets the flag for good and wakes all who wait.  Idempotent; any thread.  errors  ANYC_EFORKED */
+/* Sets the flag for good and wakes all who wait.  Idempotent; not a checkpoint.
+ *   errors  ANYC_EFORKED */
 ANYC_API int anyc_xevent_set(struct anyc_xevent *e);
 /* Takes no lock: true does not mean yet that the event may be freed. */
 ANYC_API bool anyc_xevent_is_set(const struct anyc_xevent *e);
@@ -76,7 +77,8 @@ ANYC_API ANYC_MUST_CHECK int anyc_xevent_wait(struct anyc_xevent *e);
 /*
  * A lock held by one task of any loop; not recursive.  If its owner ends without having released
  * it, it is ANYC_EBROKEN for those in line and for all who come later, as a lock of sync.h is; a
- * thread's end is its own task's.  A lock must not be freed while it is held.
+ * thread's end is its own task's.  A lock must not be freed while it is held or waited for: one on
+ * the stack of the task that holds it goes with that task, which is reported and no more.
  */
 struct anyc_xlock {
 	struct anyc_xroom_ room_;
@@ -89,15 +91,17 @@ struct anyc_xlock {
 };
 
 /*
+ * Takes the lock, waiting in line if it is held.
  *   checkpoint  always                             cancelled  the lock was not taken
  *   errors  ANYC_ECANCELED, ANYC_EMISUSE (held by this task already), ANYC_EBROKEN, ANYC_EFORKED,
  *           -ENOMEM, -EMFILE
  */
 ANYC_API ANYC_MUST_CHECK int anyc_xlock_acquire(struct anyc_xlock *l);
-/* Without waiting.   errors  ANYC_EWOULDBLOCK, ANYC_EMISUSE, ANYC_EBROKEN, ANYC_EFORKED,
- * ANYC_ENOTASK: it is a task that owns a lock */
+/* Without waiting; not a checkpoint.   errors  ANYC_EWOULDBLOCK, ANYC_EMISUSE, ANYC_EBROKEN,
+ * ANYC_EFORKED, -ENOMEM, ANYC_ENOTASK: it is a task that owns a lock */
 ANYC_API ANYC_MUST_CHECK int anyc_xlock_acquire_nowait(struct anyc_xlock *l);
-/* errors  ANYC_EMISUSE: not held by this task; ANYC_EFORKED */
+/* Gives it to the first in line, or frees it; not a checkpoint.
+ *   errors  ANYC_EMISUSE: not held by this task; ANYC_EFORKED */
 ANYC_API int anyc_xlock_release(struct anyc_xlock *l);
 ANYC_API bool anyc_xlock_is_held(const struct anyc_xlock *l);
 /* The id of the task that holds it, or 0; and how many are in line. */
@@ -113,9 +117,10 @@ ANYC_API size_t anyc_xlock_waiting(struct anyc_xlock *l);
  */
 struct anyc_xqueue;
 
-/* errors are of anyc_queue_open(); *out is NULL then.  drop may be called by any thread. */
 struct anyc_xqueue_options {
-	anyc_queue_drop_fn *drop; /* for items that own something; NULL: they are forgotten */
+	/* For items that own something: called by the thread that gives the last reference back,
+	 * with each that is left; must not wait.  NULL: they are forgotten */
+	anyc_queue_drop_fn *drop;
 	void *drop_arg;
 	void *reserved_[2];
 };
@@ -136,8 +141,9 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_xqueue_open(struct anyc_xqueue **out, size_
 {
 	return anyc_xqueue_open_sized(out, item_size, capacity, options, sizeof *options);
 }
+/* Another reference, for another thread; returns q.  Any thread that has one. */
 ANYC_API struct anyc_xqueue *anyc_xqueue_ref(struct anyc_xqueue *q);
-/* Gives a reference back; NULL is none. */
+/* Gives a reference back, also outside tasks; NULL is none.  Never waits. */
 ANYC_API void anyc_xqueue_unref(struct anyc_xqueue *q);
 
 /*
@@ -148,7 +154,9 @@ ANYC_API void anyc_xqueue_unref(struct anyc_xqueue *q);
  *           ANYC_EINVAL (NULL), ANYC_EFORKED, -ENOMEM, -EMFILE.  In each case it was not sent
  */
 ANYC_API ANYC_MUST_CHECK int anyc_xqueue_send(struct anyc_xqueue *q, const void *item);
-/* Without waiting, anywhere: ANYC_EWOULDBLOCK if it is full. */
+/* Without waiting, also outside tasks; not a checkpoint.
+ *   errors  ANYC_EWOULDBLOCK: it is full; ANYC_ECLOSED, ANYC_EINVAL, ANYC_EFORKED; -ENOMEM: it
+ *           has no end and cannot grow */
 ANYC_API ANYC_MUST_CHECK int anyc_xqueue_send_nowait(struct anyc_xqueue *q, const void *item);
 /*
  * Receives the oldest item into *item, waiting in line for one.  What was sent before the queue
@@ -157,11 +165,12 @@ ANYC_API ANYC_MUST_CHECK int anyc_xqueue_send_nowait(struct anyc_xqueue *q, cons
  *   errors  ANYC_ECANCELED, ANYC_EEOF, ANYC_EINVAL (NULL), ANYC_EFORKED, -ENOMEM, -EMFILE
  */
 ANYC_API ANYC_MUST_CHECK int anyc_xqueue_receive(struct anyc_xqueue *q, void *item);
-/* Without waiting, anywhere: ANYC_EWOULDBLOCK if there is none. */
+/* Without waiting, also outside tasks; not a checkpoint.
+ *   errors  ANYC_EWOULDBLOCK: there is none; ANYC_EEOF, ANYC_EINVAL, ANYC_EFORKED */
 ANYC_API ANYC_MUST_CHECK int anyc_xqueue_receive_nowait(struct anyc_xqueue *q, void *item);
 /*
  * Nothing can be sent any more: who waits to send gets ANYC_ECLOSED, and who waits to receive
- * ANYC_EEOF.  Idempotent; any thread.   errors  ANYC_EFORKED
+ * ANYC_EEOF.  Idempotent; not a checkpoint.   errors  ANYC_EINVAL (NULL), ANYC_EFORKED
  */
 ANYC_API int anyc_xqueue_close(struct anyc_xqueue *q);
 
