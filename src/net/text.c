@@ -152,6 +152,8 @@ static int fill(struct text *x, unsigned flags)
 {
 	int n;
 
+	if (x->below == NULL)
+		return anyc_fail(ANYC_ECLOSED, 0, "receive: another task has closed the stream");
 	memmove(x->raw, x->raw + x->start, x->end - x->start);
 	x->end -= x->start;
 	x->start = 0;

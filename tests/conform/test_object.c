@@ -471,6 +471,25 @@ ANYC_TEST(object, f14_freed_behind_an_empty_object)
 	anyc_object_stream_free(e.b);
 }
 
+/* A part of a character came, and the stream went before the task could ask for the rest. */
+ANYC_TEST(object, f17_text_freed_behind_a_part_of_a_character)
+{
+	struct anyc_stream *bytes, *text;
+	struct anyc_group g;
+	struct ends e;
+
+	make_letters(&e);
+	CHECK_OK(anyc_stream_of_objects(&bytes, e.a, LARGEST));
+	CHECK_OK(anyc_text_stream(&text, bytes, NULL));
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, receive_bytes, text));
+	SETTLE();
+	CHECK_OK(anyc_object_send(e.b, "\xc3", 1, ANYC_NOWAIT));
+	anyc_stream_free(text);
+	CHECK_RC(anyc_group_leave(&g, 0), ANYC_ECLOSED);
+	anyc_object_stream_free(e.b);
+}
+
 /* Lines over objects: the reader knows only bytes. */
 ANYC_TEST(object, f14_a_reader_over_objects)
 {
