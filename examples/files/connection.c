@@ -17,12 +17,9 @@
 #include <string.h>
 
 #define IDLE (60 * ANYC_SECOND)
-#define GOODBYE ANYC_SECOND
+#define GOODBYE (5 * ANYC_SECOND)
 #define SIZE_HUGE ((int64_t)1 << 40) /* its sending takes forever, and no number overflows */
-enum {
-	SLOWEST = 16384,     /* bytes a second that a client must read */
-	GOODBYE_MAX = 262144 /* bytes that are still taken from one who was refused */
-};
+enum { SLOWEST = 16384 /* bytes a second that a client must read */ };
 
 struct connection {
 	struct connection *next, **at; /* in the server's list */
@@ -305,17 +302,14 @@ static int read_request(struct connection *c)
 static int say_goodbye(struct connection *c)
 {
 	struct anyc_scope limit;
-	size_t taken = 0;
 	int n = 0, rc;
 
 	anyc_scope_enter_move_on(&limit, GOODBYE);
 	rc = anyc_stream_send_eof(c->stream);
-	while (rc == 0 && taken < GOODBYE_MAX) {
-		n = anyc_stream_receive(c->stream, c->data, sizeof c->data);
-		if (n <= 0)
-			break;
-		taken += (size_t)n;
-	}
+	if (rc == 0)
+		do
+			n = anyc_stream_receive(c->stream, c->data, sizeof c->data);
+		while (n > 0);
 	return anyc_scope_leave(&limit, rc == ANYC_ENOTSUP ? 0 : rc < 0 ? rc : n < 0 ? n : 0);
 }
 
