@@ -449,13 +449,15 @@ int anyc_scope_set_deadline(struct anyc_scope *s, int64_t deadline)
 		return anyc_fail(ANYC_EINVAL, 0,
 				 "anyc_scope_set_deadline: the deadline is negative; "
 				 "ANYC_FOREVER means none");
-	s->deadline_ = deadline;
 	if (s->state_ == ANYC__SCOPE_INIT) {
+		s->deadline_ = deadline;
 		s->effective_deadline_ = 0;
 		return 0;
 	}
-	if (s->timer_.place_ != 0)
+	/* The same one again changes nothing below, so that nobody there would arm it anew. */
+	if (s->timer_.place_ != 0 && deadline != s->deadline_)
 		anyc__timer_unset(s->task_->engine, &s->timer_);
+	s->deadline_ = deadline;
 	if (deadline <= anyc__now(s->task_->engine)) {
 		anyc__scope_cancel(s, ANYC_CAUSE_DEADLINE, NULL);
 		return 0;

@@ -223,6 +223,29 @@ ANYC_TEST(scope, b032_moving_the_deadline_of_a_parked_task)
 	CHECK_OK(anyc_group_leave(&g, 0));
 }
 
+static int set_the_same(void *arg)
+{
+	return anyc_scope_set_deadline(arg, anyc_scope_deadline(arg));
+}
+
+/* It changes nothing for the scopes inside; the task there must be woken all the same. */
+ANYC_TEST(scope, b032_the_same_deadline_again)
+{
+	struct anyc_scope outer, inner;
+	struct anyc_group g;
+	int rc;
+
+	anyc_group_enter(&g, NULL);
+	anyc_scope_enter_timeout(&outer, MS(20));
+	anyc_scope_enter(&inner, NULL);
+	CHECK_OK(anyc_spawn(&g, set_the_same, &outer));
+	rc = anyc_sleep(ANYC_SECOND);
+	CHECK_RC(rc, ANYC_ECANCELED);
+	CHECK_RC(anyc_scope_leave(&inner, rc), ANYC_ECANCELED);
+	CHECK_RC(anyc_scope_leave(&outer, rc), ANYC_ETIMEDOUT);
+	CHECK_OK(anyc_group_leave(&g, 0));
+}
+
 ANYC_TEST(scope, b035_cancelled_before_the_deadline_is_no_timeout)
 {
 	struct anyc_scope s;
