@@ -92,6 +92,8 @@ ANYC_INLINE void anyc_group_enter(struct anyc_group *g, const struct anyc_group_
  *   checkpoint  no: it yields and waits, but returns ANYC_ECANCELED only if rc or a task was
  *               cancelled from outside the group
  *   cancelled   the tasks are cancelled, and waited for
+ *   errors      beside those: ANYC_EMISUSE: nothing is left; ANYC_EFORKED: the group was left, but
+ *               its tasks run in the parent, and not in this child
  */
 ANYC_API int anyc_group_leave(struct anyc_group *g, int rc);
 

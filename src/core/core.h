@@ -109,6 +109,11 @@ typedef void anyc__abort_fn(struct anyc_task *t, void *arg);
  * as well (with abort NULL such an error is returned at once only if nothing can ever wake it).
  */
 int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what);
+/*
+ * Waits, as with abort NULL, for a task of the same engine that will unpark this one; also when the
+ * loop has gone, as its tasks run to their ends.  ANYC_EFORKED at once: they never do in a child.
+ */
+int anyc__park_for_tasks(struct anyc_task *t, const char *what);
 /* Makes a parked task ready with a result; nothing if it is ready already. */
 void anyc__unpark(struct anyc_task *t, int result);
 /* As park, but wakes with ANYC_ETIMEDOUT at `when` at the latest. */

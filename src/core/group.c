@@ -98,16 +98,20 @@ void anyc_group_enter_sized(struct anyc_group *g, const struct anyc_group_option
 		anyc__errors_drop(g, g->scope_.task_);
 }
 
-static void wait_for_tasks(struct anyc_group *g, struct anyc_task *t)
+/* ANYC_EFORKED: this is a child, in which they do not run. */
+static int wait_for_tasks(struct anyc_group *g, struct anyc_task *t)
 {
+	int rc = 0;
+
 	if (g->tasks_ == 0 && g->starting_ == 0) {
 		anyc__yield(t);
-		return;
+		return 0;
 	}
 	g->host_waits_ = true;
-	while (g->tasks_ != 0 || g->starting_ != 0)
-		ANYC_IGNORE(anyc__park(t, NULL, NULL, "its group's tasks"));
+	while (rc != ANYC_EFORKED && (g->tasks_ != 0 || g->starting_ != 0))
+		rc = anyc__park_for_tasks(t, "its group's tasks");
 	g->host_waits_ = false;
+	return rc == ANYC_EFORKED ? rc : 0;
 }
 
 /* The host's own result, as an error of the group; whether it is the first. */
@@ -128,6 +132,11 @@ static int leave_scope(struct anyc_group *g, int rc)
 {
 	int left;
 
+	/* An error of the host's own: no scope's cancellation, for none was in effect. */
+	if (g->first_error_ == ANYC_ECANCELED) {
+		left = anyc_scope_leave(&g->scope_, 0);
+		return left != 0 ? left : ANYC_ECANCELED;
+	}
 	if (rc >= 0 && !g->task_cancelled_)
 		return anyc_scope_leave(&g->scope_, rc);
 	left = anyc_scope_leave(&g->scope_, rc < 0 ? rc : ANYC_ECANCELED);
@@ -138,6 +147,7 @@ int anyc_group_leave(struct anyc_group *g, int rc)
 {
 	struct anyc_task *t = anyc__current();
 	bool host_first;
+	int forked;
 
 	if (g != NULL && g->state_ == ANYC__GROUP_POISONED) {
 		g->state_ = ANYC__GROUP_LEFT;
@@ -150,8 +160,12 @@ int anyc_group_leave(struct anyc_group *g, int rc)
 			"task; groups and scopes are left last in, first out, by the task that "
 			"entered them");
 	host_first = count_host(g, t, rc);
-	wait_for_tasks(g, t);
+	forked = wait_for_tasks(g, t);
 	g->state_ = ANYC__GROUP_LEFT;
+	if (forked != 0) {
+		ANYC_IGNORE(anyc_scope_leave(&g->scope_, 0));
+		return forked;
+	}
 	if (g->first_error_ != 0) {
 		rc = g->first_error_;
 		anyc__errors_tell(g, t, !host_first);

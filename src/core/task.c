@@ -306,6 +306,17 @@ static __attribute__((noinline)) void parked(struct anyc_task *t)
 		anyc__place_parked(t);
 }
 
+static int park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what)
+{
+	t->abort = abort;
+	t->abort_arg = arg;
+	t->waits_for = what;
+	t->state = ANYC__PARKED;
+	if (ANYC__UNLIKELY(t->engine->probes & (ANYC__PROBE_CLOCK | ANYC__PROBE_CANCEL)))
+		parked(t);
+	return anyc__switch_parked(t);
+}
+
 int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what)
 {
 	int rc = anyc__engine_fit(t->engine) ? 0 : anyc__engine_check(t->engine);
@@ -317,13 +328,14 @@ int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char
 			abort(t, arg);
 		return rc;
 	}
-	t->abort = abort;
-	t->abort_arg = arg;
-	t->waits_for = what;
-	t->state = ANYC__PARKED;
-	if (ANYC__UNLIKELY(t->engine->probes & (ANYC__PROBE_CLOCK | ANYC__PROBE_CANCEL)))
-		parked(t);
-	return anyc__switch_parked(t);
+	return park(t, abort, arg, what);
+}
+
+int anyc__park_for_tasks(struct anyc_task *t, const char *what)
+{
+	int rc = anyc__engine_fit(t->engine) ? 0 : anyc__engine_check(t->engine);
+
+	return rc != 0 && rc != ANYC_EGONE ? rc : park(t, NULL, NULL, what);
 }
 
 void anyc__unpark(struct anyc_task *t, int result)

@@ -48,6 +48,26 @@ ANYC_TEST(group, b048_leave_waits_for_all)
 	CHECK_INT(anyc_group_size(&g), ==, 0);
 }
 
+/* What the host brings from a scope that its group is now shielded from is an error of its own. */
+ANYC_TEST(group, r08_a_cancellation_that_is_hidden)
+{
+	struct anyc_scope limit;
+	struct anyc_group g;
+	int rc;
+
+	anyc_scope_enter_timeout(&limit, MS(2));
+	anyc_group_enter(&g, NULL);
+	rc = anyc_sleep(ANYC_SECOND);
+	CHECK_RC(rc, ANYC_ECANCELED);
+	CHECK_OK(anyc_scope_set_shield(anyc_group_scope(&g), true));
+	rc = anyc_group_leave(&g, rc);
+	CHECK_RC(rc, ANYC_ECANCELED);
+	CHECK_RC(anyc_scope_leave(&limit, rc), ANYC_ETIMEDOUT);
+	/* Nobody was cancelled. */
+	anyc_group_enter(&g, NULL);
+	CHECK_RC(anyc_group_leave(&g, ANYC_ECANCELED), ANYC_ECANCELED);
+}
+
 ANYC_TEST(group, b049_a_spawned_task_waits_for_the_next_yield)
 {
 	struct anyc_group g;
