@@ -250,7 +250,7 @@ struct anyc__engine {
 	bool soon_asked;
 	bool gone;                 /* the loop was freed under us */
 	bool detached;             /* ends when the outermost turn returns */
-	bool cancelling;           /* background tasks were cancelled */
+	bool cancelling;           /* all background tasks were cancelled */
 	atomic_bool cancel_asked;  /* by a signal handler in this thread */
 	void *(*cxa_globals)(void); /* the C++ runtime's per-thread globals; NULL: not loaded */
 };

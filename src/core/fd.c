@@ -326,7 +326,7 @@ static void wait_abort(struct anyc_task *t, void *arg)
 	f->waiting[f->waiting[0] == t ? 0 : 1] = NULL;
 	e->fds.waiting--;
 	single_update(e, f);
-	if (f->kind != ANYC__FD_BORROWED || f->slot == 0)
+	if (f->kind != ANYC__FD_BORROWED || f->slot == 0 || inherited(f))
 		return;
 	left = waited_for(f);
 	if (left != 0) {

@@ -160,8 +160,6 @@ static void native_keepalive(struct anyc__engine *e, bool on)
 	struct anyc_loop *loop = anyc__loop_of(e);
 
 	loop->backend->keepalive(loop->self, on);
-	if (!on && loop->runs)
-		anyc__loop_idle(loop);
 }
 
 static int64_t native_now(const struct anyc__engine *e)
@@ -406,6 +404,20 @@ static void link_root(struct anyc__engine *e, struct anyc_task *t)
 	anyc__scope_init_base(&t->base, t, NULL);
 }
 
+/*
+ * From outside of a turn: the native loop may have been freed since it was asked for one, and asked
+ * again it finds out.  That ends all tasks, so before anything is done to them.
+ */
+static void ask_anew(struct anyc_loop *loop)
+{
+	struct anyc__engine *e = &loop->engine;
+
+	if (e->turns != 0)
+		return;
+	e->soon_asked = false;
+	anyc__soon(e);
+}
+
 static int spawn_root(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
 		      const struct anyc_loop_spawn_options *options, size_t size, const char *name,
 		      void *site)
@@ -417,6 +429,8 @@ static int spawn_root(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
 
 	if (rc == 0)
 		rc = anyc__refuse_in_probe(&loop->engine, "anyc_loop_spawn()");
+	if (rc == 0)
+		ask_anew(loop);
 	if (rc == 0 && (loop->engine.gone || loop->engine.detached))
 		rc = anyc_fail(ANYC_EGONE, 0, "anyc_loop_spawn: the loop has gone");
 	if (rc != 0)
@@ -436,6 +450,8 @@ static int spawn_root(struct anyc_loop *loop, anyc_task_fn *fn, void *arg,
 	if (o.id != NULL)
 		*o.id = t->id;
 	link_root(&loop->engine, t);
+	if (o.background)
+		loop->engine.cancelling = false;
 	anyc__task_born(t);
 	return 0;
 }
@@ -470,9 +486,11 @@ int anyc_loop_cancel(struct anyc_loop *loop, const char *reason)
 {
 	int rc = check_loop(loop, "anyc_loop_cancel");
 
-	if (rc == 0)
-		anyc__engine_cancel(&loop->engine, reason);
-	return rc;
+	if (rc != 0)
+		return rc;
+	ask_anew(loop);
+	anyc__engine_cancel(&loop->engine, reason);
+	return 0;
 }
 
 int anyc_loop_cancel_task(struct anyc_loop *loop, uint64_t id, const char *reason)

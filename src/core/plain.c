@@ -93,6 +93,21 @@ static int drop_inherited(struct anyc__thread_core *core)
 	return 0;
 }
 
+/* A loop takes over the thread of a child: its callbacks are not the parent's root task. */
+static int forget_inherited(void)
+{
+	struct anyc__thread_core *core =
+		anyc__thread.block != NULL ? anyc__thread.block->core : NULL;
+
+	if (core == NULL || core->plain == NULL)
+		return 0;
+	if (!in_use(core->plain))
+		return drop_inherited(core);
+	if (anyc__thread.task == &core->plain->root)
+		anyc__thread.task = NULL;
+	return 0;
+}
+
 static int refuse_on_loop(void)
 {
 	const char *library = anyc__current_name();
@@ -137,7 +152,7 @@ int anyc__plain_close(void)
 	struct anyc__plain *p = anyc__plain();
 
 	if (p == NULL)
-		return 0;
+		return forget_inherited();
 	if (in_use(p))
 		return anyc__misuse(ANYC_EMISUSE,
 				    "this thread has scopes, groups or tasks of its own open; "

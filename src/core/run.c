@@ -45,11 +45,8 @@ void anyc__loop_idle(struct anyc_loop *loop)
 
 static void run_alone(struct anyc_loop *loop)
 {
-	while (loop->engine.tasks != 0) {
-		if (loop->engine.tasks == loop->engine.background)
-			anyc__loop_idle(loop);
+	while (loop->engine.tasks != 0)
 		anyc__drive(&loop->engine);
-	}
 }
 
 /* The native loop may end early, by a stop of its own: then tasks are cancelled and waited for. */

@@ -50,7 +50,7 @@ static inline struct anyc_task *pop_ready(struct anyc__engine *e)
 
 void anyc__soon(struct anyc__engine *e)
 {
-	if (e->soon_asked || e->gone)
+	if (e->soon_asked || e->gone || e->detached)
 		return;
 	e->soon_asked = true;
 	e->host->soon(e);
@@ -406,6 +406,14 @@ static void take_events(struct anyc__engine *e, unsigned why)
 	}
 }
 
+/* The host is told what has changed, and anyc_run() when nothing is left that it waits for. */
+static void outermost_ended(struct anyc__engine *e)
+{
+	anyc__keepalive(e);
+	if (e->tasks == e->background && e->entry != NULL && !e->gone && anyc__loop_of(e)->runs)
+		anyc__loop_idle(anyc__loop_of(e));
+}
+
 void anyc__turn(struct anyc__engine *e, unsigned why)
 {
 	bool hosted = (why & ANYC__TURN_BLOCK) == 0;
@@ -439,7 +447,7 @@ void anyc__turn(struct anyc__engine *e, unsigned why)
 	if (!nothing_ready(e) || e->stacks.surplus)
 		anyc__soon(e);
 	if (e->turns == 0)
-		anyc__keepalive(e);
+		outermost_ended(e);
 }
 
 /* The last task has ended.  A loop gives stacks back bit by bit; a plain thread may not be in

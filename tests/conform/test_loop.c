@@ -364,6 +364,54 @@ ANYC_TEST_MAIN(loop, r25_detach_from_callbacks, ANYC_ROWS_NATIVE)
 	}
 }
 
+struct many {
+	struct host h;
+	struct anyc_token *token;
+	int left;
+};
+
+static void detach_in_post(void *arg, int status)
+{
+	CHECK_OK(status);
+	detach_in_callback(arg);
+}
+
+static void detach_after_the_last(void *arg, int rc, void *copy)
+{
+	struct many *m = arg;
+
+	(void)copy;
+	CHECK_OK(rc);
+	if (--m->left != 0)
+		return;
+	CHECK_OK(anyc_token_post(m->token, detach_in_post, &m->h));
+	for (int i = 0; i < 4; i++)
+		m->h.ops->pass(&m->h, false);
+	CHECK(m->h.loop == NULL);
+}
+
+static int yield_once(void *arg)
+{
+	(void)arg;
+	return anyc_checkpoint();
+}
+
+/* The inner turn has stacks to give back, and no loop any more that it could ask for time.
+ * libevent refuses nested runs. */
+ANYC_TEST_MAIN(loop, r25_detach_in_a_nested_turn, "libuv,libev")
+{
+	struct many m = { .left = 4000 };
+
+	make_attached(&m.h);
+	m.token = anyc_loop_token(m.h.loop);
+	for (int i = 0; i < 4000; i++)
+		CHECK_OK(anyc_loop_spawn(m.h.loop, yield_once, NULL, detach_after_the_last, &m));
+	host_run(&m.h);
+	CHECK_INT(m.left, ==, 0);
+	anyc_token_unref(m.token);
+	CHECK_INT(host_destroy(&m.h), ==, 0);
+}
+
 ANYC_TEST_MAIN(loop, r25_attach_again_and_again, ANYC_ROWS_NATIVE)
 {
 	struct host h;
@@ -450,6 +498,49 @@ static void free_under_a_task(struct anyc_token *token, struct host *h, struct e
 	CHECK_INT(posts.gone + posts.count, ==, 1);
 	CHECK_RC(anyc_token_post(token, on_post, &p), ANYC_EGONE);
 	anyc_token_unref(token);
+}
+
+struct host_of_group {
+	struct anyc_event *never;
+	struct ended_wait child;
+	int body, left;
+	bool parked;
+};
+
+static int host_group(void *arg)
+{
+	struct host_of_group *w = arg;
+	struct anyc_group g;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, wait_until_gone, &w->child));
+	w->parked = true;
+	w->body = anyc_event_wait(w->never);
+	w->left = anyc_group_leave(&g, w->body);
+	return w->left;
+}
+
+/* The group's host is woken before its task, and waits for it nevertheless. */
+ANYC_TEST_MAIN(loop, r25_a_loop_freed_under_a_group, ANYC_ROWS_NATIVE)
+{
+	struct host h;
+	struct anyc_event never = { 0 };
+	struct host_of_group w = { .never = &never, .child = { .event = &never } };
+	struct ending e = { 0 };
+
+	make_attached(&h);
+	CHECK_OK(anyc_loop_spawn(h.loop, host_group, &w, note_end, &e));
+	for (int i = 0; i < 10 && !w.child.parked; i++)
+		h.ops->pass(&h, false);
+	CHECK(w.parked && w.child.parked);
+	h.ops->free_under(&h);
+	/* The next call that needs the loop finds out. */
+	CHECK_OK(anyc_loop_cancel(h.loop, NULL));
+	CHECK_RC(w.child.rc, ANYC_EGONE);
+	CHECK_RC(w.body, ANYC_EGONE);
+	CHECK_RC(w.left, ANYC_EGONE);
+	CHECK_INT(e.count, ==, 1);
+	CHECK_OK(anyc_loop_detach(h.loop));
 }
 
 /* The application frees its loop as if anyc were not there; for libuv rule 36. */
@@ -709,6 +800,51 @@ ANYC_TEST_MAIN(loop, r10_background_tasks_end_with_the_run, ANYC_ROWS_LOOP)
 	CHECK_RC(e.rc, ANYC_ETASKCANCELED);
 }
 
+static int spawn_at_the_end(void *arg)
+{
+	struct anyc_loop_spawn_options o = { .on_done = note_end,
+					     .done_arg = arg,
+					     .background = true };
+
+	CHECK_RC(anyc_sleep_forever(), ANYC_ECANCELED);
+	return anyc_loop_spawn_opts(anyc_current_loop(), sleeper, NULL, &o);
+}
+
+static int spawn_one_that_spawns(void *arg)
+{
+	struct anyc_loop_spawn_options o = { .background = true };
+	int rc = anyc_loop_spawn_opts(anyc_current_loop(), spawn_at_the_end, arg, &o);
+
+	return rc != 0 ? rc : anyc_sleep(MS(1));
+}
+
+/* One that another one's clean-up spawned is cancelled as well. */
+ANYC_TEST_MAIN(loop, r10_a_background_task_spawned_late, ANYC_ROWS_LOOP)
+{
+	struct anyc_run_options options = { .backend = anyc_test_row() };
+	struct ending e = { 0 };
+
+	CHECK_OK(anyc_run(&options, spawn_one_that_spawns, &e));
+	CHECK_INT(e.count, ==, 1);
+	CHECK_RC(e.rc, ANYC_ETASKCANCELED);
+}
+
+/* The application's own timer keeps its loop going: the run ends all the same. */
+ANYC_TEST_MAIN(loop, r10_background_tasks_in_a_busy_loop, ANYC_ROWS_NATIVE)
+{
+	struct host h;
+	struct ending e = { 0 };
+	struct anyc_run_options options = { .backend = anyc_test_row() };
+
+	CHECK_OK(host_make(&h, anyc_test_row()));
+	h.ops->tick(&h, no_tick, NULL);
+	options.native = h.native;
+	CHECK_OK(anyc_run(&options, spawn_background, &e));
+	CHECK_INT(e.count, ==, 1);
+	h.ops->untick(&h);
+	CHECK_INT(host_destroy(&h), ==, 0);
+}
+
 /* On a host's loop they just do not keep it alive. */
 ANYC_TEST_MAIN(loop, r10_background_tasks_keep_nothing_alive, ANYC_ROWS_NATIVE)
 {
@@ -774,6 +910,102 @@ ANYC_TEST(loop, r27_a_child_forked_in_a_task)
 	CHECK_OK(anyc_sleep(MS(2)));
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_INT(n, ==, 1);
+}
+
+static void leave_in_child(void *arg)
+{
+	CHECK_RC(anyc_group_leave(arg, 0), ANYC_EFORKED);
+	CHECK_HAS(anyc_error_detail(ANYC_EFORKED), "child");
+}
+
+/* The group's tasks do not run in the child, and are not waited for. */
+ANYC_TEST(loop, r27_a_child_leaves_a_group)
+{
+	struct anyc_group g;
+	int n = 0;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, sleep_a_little, &n));
+	CHECK_INT(status_of_child(leave_in_child, &g), ==, 0);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_INT(n, ==, 1);
+}
+
+static int wait_for_byte(void *arg)
+{
+	return anyc_wait_readable(*(int *)arg);
+}
+
+static void cancel_in_child(void *arg)
+{
+	CHECK_OK(anyc_group_cancel(arg, "the child does something else"));
+}
+
+/* The kernel's set is shared: the child must take nothing out of it. */
+ANYC_TEST(loop, r27_a_child_cancels_a_group)
+{
+	struct anyc_group g;
+	struct anyc_scope limit;
+	int fd[2];
+
+	CHECK_INT(pipe(fd), ==, 0);
+	anyc_scope_enter_timeout(&limit, 5 * ANYC_SECOND);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, wait_for_byte, &fd[0]));
+	CHECK_OK(anyc_sleep(MS(1)));
+	CHECK_INT(status_of_child(cancel_in_child, &g), ==, 0);
+	CHECK_INT(write(fd[1], "x", 1), ==, 1);
+	CHECK_OK(anyc_scope_leave(&limit, anyc_group_leave(&g, 0)));
+	close(fd[0]);
+	close(fd[1]);
+}
+
+struct event_and_host {
+	struct anyc_event event;
+	struct host h;
+	int woken;
+};
+
+static int wait_for_it(void *arg)
+{
+	struct event_and_host *w = arg;
+	struct anyc_scope limit;
+
+	anyc_scope_enter_timeout(&limit, 5 * ANYC_SECOND);
+	w->woken = anyc_scope_leave(&limit, anyc_event_wait(&w->event));
+	return 0;
+}
+
+static void set_it(void *arg)
+{
+	struct event_and_host *w = arg;
+
+	CHECK_INT(anyc_task_id(), ==, 0);
+	CHECK_OK(anyc_event_set(&w->event));
+}
+
+static void run_a_new_loop(void *arg)
+{
+	struct event_and_host *w = arg;
+
+	make_attached(&w->h);
+	w->woken = 1;
+	CHECK_OK(anyc_loop_spawn(w->h.loop, wait_for_it, w, NULL, NULL));
+	w->h.ops->pass(&w->h, false);
+	CHECK_OK(w->h.ops->soon(&w->h, set_it, w));
+	host_run(&w->h);
+	CHECK_OK(w->woken);
+	end_attached(&w->h);
+}
+
+/* A plain thread that has waited forks; in the child its callbacks are not its root task. */
+ANYC_TEST_MAIN(loop, r27_callbacks_in_a_plain_threads_child, ANYC_ROWS_NATIVE)
+{
+	struct event_and_host w = { .woken = 1 };
+
+	CHECK_OK(anyc_sleep(1));
+	CHECK_INT(status_of_child(run_a_new_loop, &w), ==, 0);
+	CHECK_OK(anyc_sleep(1));
 }
 
 static void attach_anew(void *arg)
