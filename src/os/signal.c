@@ -9,7 +9,8 @@
  *  - An entry is used by the handler only between its `users` count and `open`: who ends a wait
  *    closes the entry and then waits until no handler is inside it, so that no eventfd is written
  *    to after its engine has gone.  No signal interrupts the handler, so that is soon.
- *  - A signal that an entry got and its task did not hear is kept for the next wait.
+ *  - A signal that an entry got and its task did not hear is kept for the next wait, unless another
+ *    task has heard it, or will.
  *  - A forked child does not write to its parent's eventfds.
  */
 #include <errno.h>
@@ -43,6 +44,8 @@ struct entry { /* one task that waits */
 };
 static struct entry entries[ENTRIES];
 static _Atomic(uint64_t) kept; /* signals that nobody has heard yet */
+static _Atomic(uint32_t) sent[SIGNALS + 1];  /* how often each came */
+static _Atomic(uint32_t) heard[SIGNALS + 1]; /* how often it had, when a task last heard it */
 
 static struct {
 	struct sigaction before;
@@ -95,6 +98,7 @@ static void handler(int signal, siginfo_t *info, void *context)
 	bool told = false;
 	unsigned i;
 
+	atomic_fetch_add(&sent[signal], 1);
 	for (i = 0; i < ENTRIES; i++)
 		told |= tell(&entries[i], bit_of(signal), pid);
 	if (!told)
@@ -228,13 +232,35 @@ static struct entry *entry_open(uint64_t wanted, int event)
 	return NULL;
 }
 
-/* Gives the entry back; what it got besides `heard` is kept. */
-static void entry_close(struct entry *x, uint64_t heard)
+/* A task has heard it, for all that were told. */
+static void hear(int signal)
 {
+	atomic_store(&heard[signal], atomic_load(&sent[signal]));
+	atomic_fetch_and(&kept, ~bit_of(signal));
+}
+
+static void keep_unheard(uint64_t set)
+{
+	int signal;
+
+	for (signal = 1; set != 0; signal++, set >>= 1) {
+		if ((set & 1) != 0 && atomic_load(&heard[signal]) != atomic_load(&sent[signal]))
+			atomic_fetch_or(&kept, bit_of(signal));
+	}
+}
+
+/* Gives the entry back; its task has heard this signal, or 0. */
+static void entry_close(struct entry *x, int signal)
+{
+	uint64_t got;
+
+	if (signal != 0)
+		hear(signal);
 	atomic_store(&x->open, false);
 	while (atomic_load(&x->users) != 0)
 		sched_yield();
-	atomic_fetch_or(&kept, atomic_exchange(&x->got, 0) & ~heard);
+	got = atomic_exchange(&x->got, 0);
+	keep_unheard(signal != 0 ? got & ~bit_of(signal) : got);
 	atomic_store(&x->owner, 0);
 }
 
@@ -341,6 +367,6 @@ int anyc_signal_wait(const int *signals, size_t count)
 		return anyc_fail(-EAGAIN, EAGAIN, "%d tasks wait for signals, which is the most",
 				 ENTRIES);
 	rc = wait_open(&w);
-	entry_close(w.entry, rc > 0 ? bit_of(rc) : 0);
+	entry_close(w.entry, rc > 0 ? rc : 0);
 	return rc;
 }

@@ -206,6 +206,34 @@ ANYC_TEST(signal, b172_a_cancelled_wait_takes_no_signal)
 	anyc_signal_restore(usr, 2);
 }
 
+/* Two were told and one was cancelled before it heard: the other has heard it for both. */
+ANYC_TEST(signal, b172_heard_by_another)
+{
+	struct signal_waiter w[2] = { { 0 }, { 0 } };
+	struct anyc_group g;
+
+	for (int cancelled = 0; cancelled < 2; cancelled++) {
+		struct anyc_handle h[2];
+		struct anyc_scope s;
+
+		anyc_group_enter(&g, NULL);
+		for (int i = 0; i < 2; i++) {
+			struct anyc_spawn_options o = { .handle = &h[i] };
+
+			CHECK_OK(anyc_spawn_opts(&g, wait_for_usr1, &w[i], &o));
+		}
+		SETTLE();
+		CHECK_INT(kill(getpid(), SIGUSR1), ==, 0);
+		CHECK_OK(anyc_handle_cancel(&h[cancelled], NULL));
+		CHECK_OK(anyc_group_leave(&g, 0));
+		CHECK_RC(w[cancelled].got, ANYC_ECANCELED);
+		CHECK_INT(w[!cancelled].got, ==, SIGUSR1);
+		anyc_scope_enter_timeout(&s, MS(2));
+		CHECK_RC(anyc_scope_leave(&s, anyc_signal_wait(usr, 1)), ANYC_ETIMEDOUT);
+	}
+	anyc_signal_restore(usr, 1);
+}
+
 ANYC_TEST(signal, b172_what_cannot_be_waited_for)
 {
 	int kill_ = SIGKILL, zero = 0, large = 1000;
