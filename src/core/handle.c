@@ -9,14 +9,17 @@ void anyc__handle_ended(struct anyc_handle *h, int rc, bool cancelled)
 	h->status_ = cancelled ? ANYC_STATUS_CANCELLED
 		     : rc < 0  ? ANYC_STATUS_FAILED
 			       : ANYC_STATUS_FINISHED;
-	while (h->joiners_.first_ != NULL)
+	/* The first of them to run may give the handle away. */
+	while (h->joiners_.first_ != NULL) {
+		*(int *)h->joiners_.first_->data_ = h->result_;
 		anyc__waiters_wake(&h->joiners_, 0);
+	}
 }
 
 int anyc_join(struct anyc_handle *h, int *result)
 {
 	struct anyc_task *t;
-	int rc;
+	int got, rc;
 
 	if (result != NULL)
 		*result = 0;
@@ -28,12 +31,13 @@ int anyc_join(struct anyc_handle *h, int *result)
 				    "anyc_join: no task was spawned with this handle");
 	if (h->task_ == t)
 		return anyc__misuse(ANYC_EMISUSE, "anyc_join: task '%s' joins itself", t->name);
+	got = h->result_;
 	if (h->task_ == NULL)
 		anyc__yield(t);
 	else
-		rc = anyc__waiters_wait(&h->joiners_, t, NULL, "the end of a task");
+		rc = anyc__waiters_wait(&h->joiners_, t, &got, "the end of a task");
 	if (rc == 0 && result != NULL)
-		*result = h->result_;
+		*result = got;
 	return rc;
 }
 

@@ -586,6 +586,43 @@ static int join_it(void *arg)
 	return j->rc;
 }
 
+struct reuse {
+	struct anyc_group *group;
+	struct joiner joiner;
+};
+
+static int join_and_spawn_again(void *arg)
+{
+	struct reuse *r = arg;
+	struct anyc_spawn_options o = { .handle = r->joiner.handle };
+	int rc = join_it(&r->joiner);
+
+	return rc != 0 ? rc : anyc_spawn_opts(r->group, sleeper, NULL, &o);
+}
+
+/* The first joiner to run gives the handle to another task; the second gets the old result. */
+ANYC_TEST(group, b075_a_handle_used_again_by_a_joiner)
+{
+	struct late seven = { .naps = 3, .result = 7 };
+	struct anyc_group g;
+	struct anyc_handle h;
+	struct anyc_spawn_options o = { .handle = &h };
+	struct reuse first = { &g, { .handle = &h } };
+	struct joiner second = { .handle = &h, .rc = 1 };
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn_opts(&g, give_late, &seven, &o));
+	CHECK_OK(anyc_spawn(&g, join_and_spawn_again, &first));
+	CHECK_OK(anyc_spawn(&g, join_it, &second));
+	SETTLE();
+	CHECK_INT(anyc_handle_status(&h), ==, ANYC_STATUS_PENDING);
+	CHECK_INT(first.joiner.result, ==, 7);
+	CHECK_OK(second.rc);
+	CHECK_INT(second.result, ==, 7);
+	CHECK_OK(anyc_group_cancel(&g, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+}
+
 ANYC_TEST(group, b075_cancelling_a_joiner)
 {
 	struct anyc_group g;
