@@ -5,6 +5,8 @@
  * limiter needs its initialiser.  Nothing here needs a destroy, and nothing may be copied while in
  * use.  An object belongs to a loop only while a task holds it or waits on it: from another thread
  * it is then ANYC_ETHREAD.  That finds mistakes; it does not synchronise threads (xsync.h).
+ * What was taken on a loop that has ended stays taken: a lock is ANYC_EBROKEN, a guard is left and
+ * a limiter's token released by whoever comes.
  *
  * Who waits is served first come, first served, and what is released with somebody in line is
  * theirs at once: nobody gets in between.  A wait whose object was handed over returns 0, also if

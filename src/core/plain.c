@@ -160,6 +160,8 @@ int anyc__plain_close(void)
 	if (p->root.held_count != 0)
 		return anyc__misuse(ANYC_EMISUSE,
 				    "this thread holds a lock between threads; release it first");
+	if (p->root.owned != 0)
+		return anyc__misuse(ANYC_EMISUSE, "this thread holds a lock; release it first");
 	anyc__locals_end(&p->root);
 	((struct anyc__thread_core *)anyc__thread.block->core)->plain = NULL;
 	plain_free(p);

@@ -4,7 +4,7 @@
 
 static int check(const struct anyc_guard *g)
 {
-	if (g->action_ == NULL || anyc__is_here(&g->engine_))
+	if (g->action_ == NULL || !anyc__is_of_others(&g->engine_))
 		return 0;
 	return anyc__misuse(ANYC_ETHREAD, "the guard is in use by another thread's loop");
 }

@@ -20,7 +20,7 @@ static int check(const struct anyc_limiter *l)
 		return anyc_fail(ANYC_EINVAL, 0,
 				 "a limiter needs anyc_limiter_init() or ANYC_LIMITER_INIT(), and "
 				 "a total that is not negative");
-	if (l->borrowed_ + l->waiting_ > 0 && !anyc__is_here(&l->engine_))
+	if (l->borrowed_ + l->waiting_ > 0 && anyc__is_of_others(&l->engine_))
 		return anyc__misuse(ANYC_ETHREAD,
 				    "the limiter is in use by another thread's loop; tasks of one "
 				    "loop share it, threads share by anyc/xsync.h");

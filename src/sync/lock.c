@@ -29,12 +29,14 @@ static int check(struct anyc_lock *l, const struct anyc_task *t)
 		return anyc__misuse(ANYC_EMISUSE,
 				    "task '%s' holds the lock already; it is not recursive",
 				    anyc__task_name(t));
-	if (__atomic_load_n(&l->engine_, __ATOMIC_RELAXED) !=
-	    anyc__engine_id(anyc__task_engine(t)))
+	if (anyc__is_of_others(&l->engine_))
 		return anyc__misuse(ANYC_ETHREAD,
 				    "the lock is held by a task of another thread's loop; tasks "
 				    "of one loop share it, threads share by anyc/xsync.h");
-	return ANYC__UNLIKELY(anyc__owner_has_ended(t, l->owner_)) ? broken(l) : 0;
+	return ANYC__UNLIKELY(!anyc__is_here(&l->engine_) ||
+			      anyc__owner_has_ended(t, l->owner_))
+		       ? broken(l)
+		       : 0;
 }
 
 static int wait(struct anyc_lock *l, struct anyc_task *t, bool shielded)

@@ -26,5 +26,11 @@ static inline bool anyc__is_here(const uint64_t *engine)
 
 	return owner == 0 || owner == anyc__here();
 }
+/* It may not: others use it.  What was taken on a loop that has ended is nobody's. */
+static inline bool anyc__is_of_others(const uint64_t *engine)
+{
+	return ANYC__UNLIKELY(!anyc__is_here(engine)) &&
+	       anyc__engine_lives(__atomic_load_n(engine, __ATOMIC_RELAXED));
+}
 
 #endif

@@ -178,3 +178,24 @@ ANYC_TEST(guard, b099_one_at_a_time)
 	CHECK_RC(anyc_guard_leave(&guard), ANYC_EMISUSE);
 	CHECK_REPORT("nobody is inside");
 }
+
+static int enter_guard(void *guard)
+{
+	return anyc_guard_enter(guard, "reading from");
+}
+
+static int leave_guard(void *guard)
+{
+	CHECK_RC(anyc_guard_enter(guard, "reading from"), ANYC_EBUSY);
+	return anyc_guard_leave(guard);
+}
+
+/* Whoever was inside has ended with its loop: the guard is shut, and anybody may open it. */
+ANYC_TEST_MAIN(guard, r23_entered_in_an_earlier_run, ANYC_ROWS_LOOP)
+{
+	struct anyc_run_options options = { .backend = anyc_test_row() };
+	struct anyc_guard guard = { 0 };
+
+	CHECK_OK(anyc_run(&options, enter_guard, &guard));
+	CHECK_OK(anyc_run(&options, leave_guard, &guard));
+}

@@ -204,3 +204,28 @@ ANYC_TEST_MAIN(limiter, d11_without_memory, "none")
 {
 	check_alloc_sweep(borrow_many, NULL, 1);
 }
+
+/* ----------------------------------------------------------------------------------- rule 23 */
+
+static int take_for(void *limiter)
+{
+	return anyc_limiter_acquire_for(limiter, limiter);
+}
+
+static int give_back_for(void *limiter)
+{
+	CHECK_RC(anyc_limiter_acquire_nowait(limiter), ANYC_EWOULDBLOCK);
+	CHECK_OK(anyc_limiter_release_for(limiter, limiter));
+	CHECK_OK(anyc_limiter_acquire(limiter));
+	return anyc_limiter_release(limiter);
+}
+
+/* What was taken for a key on a loop that has ended is given back on another one. */
+ANYC_TEST_MAIN(limiter, r23_a_token_of_an_earlier_run, ANYC_ROWS_LOOP)
+{
+	struct anyc_run_options options = { .backend = anyc_test_row() };
+	struct anyc_limiter l = ANYC_LIMITER_INIT(1);
+
+	CHECK_OK(anyc_run(&options, take_for, &l));
+	CHECK_OK(anyc_run(&options, give_back_for, &l));
+}

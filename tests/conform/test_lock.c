@@ -212,6 +212,47 @@ static int take_and_end(void *arg)
 	return anyc_lock_acquire(arg);
 }
 
+static int end_with_it(void *lock)
+{
+	return anyc_lock_acquire(lock);
+}
+
+static int find_it_broken(void *lock)
+{
+	CHECK_RC(anyc_lock_acquire(lock), ANYC_EBROKEN);
+	CHECK_RC(anyc_lock_acquire_nowait(lock), ANYC_EBROKEN);
+	return 0;
+}
+
+/* The owner ended with its loop, long before another loop's task wants the lock. */
+ANYC_TEST_MAIN(lock, d05_an_owner_of_an_earlier_run, ANYC_ROWS_LOOP)
+{
+	struct anyc_run_options options = { .backend = anyc_test_row() };
+	struct anyc_lock lock = { 0 };
+
+	CHECK_OK(anyc_run(&options, end_with_it, &lock));
+	ANYC_CHECK_REPORT("still holds 1 lock");
+	CHECK_OK(anyc_run(&options, find_it_broken, &lock));
+}
+
+/* A plain thread's root task would end with the lock. */
+ANYC_TEST_MAIN(lock, r22_a_run_by_an_owner, ANYC_ROWS_LOOP)
+{
+	struct anyc_run_options options = { .backend = anyc_test_row() };
+	struct anyc_lock lock = { 0 };
+	int n = 0;
+
+	CHECK_OK(anyc_lock_acquire(&lock));
+	CHECK_RC(anyc_run(&options, count_up, &n), ANYC_EMISUSE);
+	CHECK_HAS(anyc_error_detail(ANYC_EMISUSE), "holds a lock");
+	ANYC_CHECK_REPORT("holds a lock");
+	CHECK_RC(anyc_thread_done(), ANYC_EMISUSE);
+	ANYC_CHECK_REPORT("holds a lock");
+	CHECK_OK(anyc_lock_release(&lock));
+	CHECK_OK(anyc_run(&options, count_up, &n));
+	CHECK_INT(n, ==, 1);
+}
+
 static int must_be_broken(void *arg)
 {
 	CHECK_RC(anyc_lock_acquire(arg), ANYC_EBROKEN);
