@@ -60,7 +60,8 @@ struct anyc_run_options {
  * Runs fn(arg) as the main task of a loop, in this thread, until it and all tasks have ended;
  * returns its result.  options may be NULL.  The sentence of an error comes along.
  *   errors  ANYC_ENOBACKEND, ANYC_ENOTINSTALLED; ANYC_EMISUSE: a loop runs in this thread, or
- *           the thread has an open scope or group, or holds an xlock; -ENOMEM.  fn was not called.
+ *           the thread has an open scope or group, or holds a lock; ANYC_ETHREAD: the native
+ *           loop has run in another thread; -ENOMEM.  fn was not called.
  */
 ANYC_API int anyc_run_sized(const struct anyc_run_options *options, size_t size, anyc_task_fn *fn,
 			    void *arg);
@@ -78,7 +79,8 @@ ANYC_INLINE int anyc_run(const struct anyc_run_options *options, anyc_task_fn *f
  * In a forked child renew the native loop first (uv_loop_fork() and its like), then attach it
  * anew: the parent's tasks are gone, the handle is the same.
  *   errors  ANYC_ENOBACKEND, ANYC_ENOTINSTALLED, ANYC_EABI, ANYC_EINVAL, ANYC_EMISUSE (this
- *           thread has open scopes of its own, or an xlock), ANYC_ECONFLICT (the loop is of
+ *           thread has open scopes of its own, or holds a lock; or it is a child that was forked
+ *           in a task or a callback of anyc's on this very loop), ANYC_ECONFLICT (the loop is of
  *           another copy of its library), -errno
  */
 ANYC_API ANYC_MUST_CHECK int anyc_loop_attach(struct anyc_loop **out,
@@ -171,7 +173,8 @@ ANYC_API struct anyc_token *anyc_token_ref(struct anyc_token *token);
 ANYC_API void anyc_token_unref(struct anyc_token *token);
 /*
  * Has fn(arg, status) run on the loop's thread, in the order posted.  Any thread.  Accepted (0):
- * it runs exactly once.   errors  ANYC_EGONE: refused, the loop has gone; -ENOMEM
+ * it runs exactly once.
+ *   errors  refused: ANYC_EGONE: the loop has gone; ANYC_EFORKED: it is the parent's; -ENOMEM
  */
 ANYC_API ANYC_MUST_CHECK int anyc_token_post(struct anyc_token *token, anyc_post_fn *fn, void *arg);
 

@@ -197,6 +197,7 @@ struct anyc__order {
 /* What other threads share with an engine; counted; see wake.c. */
 struct anyc_token {
 	atomic_size_t references;
+	uint64_t fork_generation;    /* when it was made */
 	pthread_mutex_t lock;
 	struct anyc__engine *engine; /* under the lock; NULL: gone */
 	int event;                   /* the engine's eventfd; -1: gone */
@@ -285,6 +286,8 @@ static inline bool anyc__engine_fit(const struct anyc__engine *e)
 }
 /* Tasks that live in this process, plain threads' roots aside: each has a stack. */
 size_t anyc__live_tasks(void);
+/* Takes it off the list of engines, for one whose memory is used anew. */
+void anyc__engine_unlist(struct anyc__engine *e);
 /* Applies events, runs callbacks and tasks within the budget; may nest. */
 void anyc__turn(struct anyc__engine *e, unsigned why);
 #define ANYC__TURN_BLOCK 4 /* why: wait for an event if nothing is ready */
@@ -673,6 +676,11 @@ static inline struct anyc_loop *anyc__loop_of(struct anyc__engine *e)
 }
 /* Nothing could ever wake a task: its waits end with ANYC_EDEADLK; whether there were any. */
 bool anyc__loop_deadlocked(struct anyc_loop *loop);
+/*
+ * Binds a loop that was just attached, and has had no turn, to this thread.  ANYC_ETHREAD: it has
+ * had one elsewhere; the attachment is given back.
+ */
+int anyc__loop_take(struct anyc_loop *loop);
 /* A loop without a native one: detach ends it. */
 int anyc__loop_alone(struct anyc_loop **out);
 

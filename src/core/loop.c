@@ -38,6 +38,19 @@ static void rebind(struct anyc_loop *loop)
 	prepare_thread();
 }
 
+int anyc__loop_take(struct anyc_loop *loop)
+{
+	if (loop->engine.thread == anyc__thread_id())
+		return 0;
+	if (!loop->provisional) {
+		loop->attached--;
+		return anyc__misuse(ANYC_ETHREAD,
+				    "anyc_run: the loop has run in another thread; run it there");
+	}
+	rebind(loop);
+	return 0;
+}
+
 static void op_turn(struct anyc_engine *engine, unsigned why)
 {
 	struct anyc_loop *loop = ANYC__CONTAINER(engine, struct anyc_loop, engine.base);
@@ -259,6 +272,7 @@ static int attach_inherited(struct anyc_loop *loop)
 	struct anyc__engine old = loop->engine;
 	int rc;
 
+	anyc__engine_unlist(&loop->engine);
 	memset(loop, 0, sizeof *loop);
 	rc = loop_init(loop, backend, native);
 	loop->self = self;
@@ -269,6 +283,16 @@ static int attach_inherited(struct anyc_loop *loop)
 		return rc;
 	anyc__registry_add(&loop->entry);
 	return 0;
+}
+
+/* The code that asks for it may run in a turn of the old engine, which would return into nothing. */
+static int refuse_in_inherited_turn(const struct anyc_loop *loop)
+{
+	if (loop->engine.turns == 0 || loop->engine.thread != anyc__thread_id())
+		return 0;
+	return anyc__misuse(ANYC_EMISUSE,
+			    "anyc_loop_attach: the child was forked in a turn of this loop, by a task "
+			    "or a callback of anyc's; fork outside of it, or run a new loop");
 }
 
 static int backend_check(const struct anyc_backend *backend, const void *native)
@@ -302,6 +326,11 @@ int anyc_loop_attach(struct anyc_loop **out, const struct anyc_backend *backend,
 	if (rc != 0)
 		return rc;
 	anyc__unwind_know(backend->name, backend->run_symbol);
+	entry = anyc__registry_inherited(native);
+	if (entry != NULL)
+		rc = refuse_in_inherited_turn(entry->loop);
+	if (rc != 0)
+		return rc;
 	entry = anyc__registry_take_inherited(native);
 	if (entry == NULL || backend->after_fork == NULL)
 		return loop_make(out, backend, native);

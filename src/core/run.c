@@ -117,7 +117,7 @@ static int open_loop(struct anyc_loop **loop, const struct anyc_backend *backend
 	rc = anyc_loop_attach(loop, backend, native);
 	if (rc != 0 && *made != NULL)
 		backend->destroy(*made);
-	return rc;
+	return rc == 0 ? anyc__loop_take(*loop) : rc;
 }
 
 static int run_main(struct anyc_loop *loop, const struct anyc_run_options *o, anyc_task_fn *fn,

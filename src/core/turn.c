@@ -285,7 +285,7 @@ static void run_local(struct anyc__engine *e)
 	while (due-- != 0 && (p = e->local.first) != NULL) {
 		anyc__posts_take_out(p);
 		e->budget--;
-		p->run(p, e->gone ? ANYC_EGONE : 0);
+		p->run(p, e->gone || e->detached ? ANYC_EGONE : 0);
 	}
 }
 
@@ -556,6 +556,11 @@ static void engine_list(struct anyc__engine *e, bool add)
 		*at = e->next_engine;
 	}
 	anyc__unlock(&engines_lock);
+}
+
+void anyc__engine_unlist(struct anyc__engine *e)
+{
+	engine_list(e, false);
 }
 
 size_t anyc__live_tasks(void)

@@ -45,6 +45,7 @@ static int token_make(struct anyc__engine *e)
 	}
 	pthread_mutex_init(&token->lock, NULL);
 	atomic_init(&token->references, 1);
+	token->fork_generation = anyc__fork_generation();
 	token->engine = e;
 	e->token = token;
 	return 0;
@@ -97,6 +98,9 @@ int anyc__token_post(struct anyc_token *token, struct anyc__post *p)
 {
 	bool first;
 
+	/* In a child nobody takes posts out, and a thread of the parent's may hold the lock. */
+	if (token->fork_generation != anyc__fork_generation())
+		return ANYC_EFORKED;
 	pthread_mutex_lock(&token->lock);
 	if (token->engine == NULL) {
 		pthread_mutex_unlock(&token->lock);

@@ -125,8 +125,9 @@ void anyc__registry_add(struct anyc__entry *e);
  * inherited too.  One that is not there is ignored. */
 void anyc__registry_remove(struct anyc__entry *e);
 struct anyc__entry *anyc__registry_find(const void *native); /* of this process, not inherited */
-/* In a forked child: the entry of the parent (or of its parents), taken out of the registry's
- * hands; NULL: there is none. */
+/* In a forked child: the entry of the parent (or of its parents); NULL: there is none. */
+struct anyc__entry *anyc__registry_inherited(const void *native);
+/* The same, taken out of the registry's hands. */
 struct anyc__entry *anyc__registry_take_inherited(const void *native);
 void anyc__registry_bind(struct anyc__entry *e);             /* to this thread; cheap if it is */
 /* Loops bound to this thread; *one: if there is exactly one.  A few nanoseconds when unchanged. */

@@ -81,17 +81,27 @@ void anyc__registry_add(struct anyc__entry *e)
 	leave();
 }
 
-struct anyc__entry *anyc__registry_take_inherited(const void *native)
+static struct anyc__entry *find_inherited(const void *native, bool take)
 {
 	struct anyc__entry *e;
 
 	enter();
 	for (e = inherited; e != NULL && e->native != native;)
 		e = e->next;
-	if (e != NULL)
+	if (e != NULL && take)
 		unlink_from(&inherited, e);
 	leave();
 	return e;
+}
+
+struct anyc__entry *anyc__registry_inherited(const void *native)
+{
+	return find_inherited(native, false);
+}
+
+struct anyc__entry *anyc__registry_take_inherited(const void *native)
+{
+	return find_inherited(native, true);
 }
 
 /* A frame of a loop that has gone drives nothing. */

@@ -364,6 +364,90 @@ ANYC_TEST_MAIN(loop, r25_detach_from_callbacks, ANYC_ROWS_NATIVE)
 	}
 }
 
+struct detach_and_note {
+	struct host h;
+	int first, second;
+};
+
+static void detach_first(void *arg, int status)
+{
+	struct detach_and_note *d = arg;
+
+	d->first = status;
+	CHECK_OK(host_detach(&d->h));
+}
+
+static void note_second(void *arg, int status)
+{
+	((struct detach_and_note *)arg)->second = status;
+}
+
+/* Both were accepted; for the second the loop ended first. */
+ANYC_TEST_MAIN(loop, r24_a_post_behind_a_detach, ANYC_ROWS_NATIVE)
+{
+	struct detach_and_note d = { .first = 1, .second = 1 };
+	struct anyc_token *token;
+
+	make_attached(&d.h);
+	token = anyc_loop_token(d.h.loop);
+	CHECK_OK(anyc_token_post(token, detach_first, &d));
+	CHECK_OK(anyc_token_post(token, note_second, &d));
+	d.h.ops->tick(&d.h, no_tick, NULL);
+	for (int i = 0; i < 1000 && d.second == 1; i++)
+		d.h.ops->pass(&d.h, true);
+	d.h.ops->untick(&d.h);
+	CHECK_OK(d.first);
+	CHECK_RC(d.second, ANYC_EGONE);
+	anyc_token_unref(token);
+	CHECK_INT(host_destroy(&d.h), ==, 0);
+}
+
+struct run_of_another {
+	struct host *host;
+	int n, rc;
+};
+
+static void *run_attached(void *arg)
+{
+	struct run_of_another *r = arg;
+	struct anyc_run_options o = { .backend = anyc_test_row(), .native = r->host->native };
+
+	r->rc = anyc_run(&o, sleep_a_little, &r->n);
+	return NULL;
+}
+
+static void run_in_thread_of_its_own(struct run_of_another *r)
+{
+	pthread_t thread;
+
+	CHECK_INT(pthread_create(&thread, NULL, run_attached, r), ==, 0);
+	CHECK_INT(pthread_join(thread, NULL), ==, 0);
+}
+
+/* A loop attached here may be run there; one that has run there is refused here, and stays. */
+ANYC_TEST_MAIN(loop, r24_running_an_attached_loop, ANYC_ROWS_NATIVE)
+{
+	struct host h;
+	struct run_of_another r = { .host = &h };
+	struct posts posts = { 0 };
+	struct one_post p = { &posts, 5 };
+	struct anyc_token *token;
+
+	make_attached(&h);
+	token = anyc_loop_token(h.loop);
+	run_in_thread_of_its_own(&r);
+	CHECK_OK(r.rc);
+	CHECK_INT(r.n, ==, 1);
+	/* A turn here brings it back. */
+	CHECK_OK(anyc_token_post(token, on_post, &p));
+	turn_until(&h, &posts.count, 1);
+	anyc_token_unref(token);
+	run_in_thread_of_its_own(&r);
+	CHECK_RC(r.rc, ANYC_ETHREAD);
+	CHECK_INT(r.n, ==, 1);
+	end_attached(&h);
+}
+
 struct many {
 	struct host h;
 	struct anyc_token *token;
@@ -1008,6 +1092,73 @@ ANYC_TEST_MAIN(loop, r27_callbacks_in_a_plain_threads_child, ANYC_ROWS_NATIVE)
 	CHECK_OK(anyc_sleep(1));
 }
 
+static void attach_in_a_turn(void *arg)
+{
+	struct host *h = arg;
+
+	CHECK_INT(h->ops->after_fork(h), ==, 0);
+	CHECK_RC(anyc_loop_attach(&h->loop, h->ops->backend(), h->native), ANYC_EMISUSE);
+	CHECK_HAS(anyc_error_detail(ANYC_EMISUSE), "forked in a turn");
+	CHECK(h->loop == NULL);
+}
+
+static int fork_in_a_task(void *arg)
+{
+	return status_of_child(attach_in_a_turn, arg);
+}
+
+static void fork_in_a_post(void *arg, int status)
+{
+	CHECK_OK(status);
+	CHECK_INT(status_of_child(attach_in_a_turn, arg), ==, 0);
+}
+
+/* It would return into a turn of an engine that is no more. */
+ANYC_TEST_MAIN(loop, r27_a_child_of_a_turn_does_not_attach, ANYC_ROWS_NATIVE)
+{
+	struct anyc_token *token;
+	struct ending e = { 0 };
+	struct host h;
+
+	make_attached(&h);
+	token = anyc_loop_token(h.loop);
+	CHECK_OK(anyc_token_post(token, fork_in_a_post, &h));
+	CHECK_OK(anyc_loop_spawn(h.loop, fork_in_a_task, &h, note_end, &e));
+	host_run(&h);
+	CHECK_INT(e.count, ==, 1);
+	CHECK_OK(e.rc);
+	anyc_token_unref(token);
+	end_attached(&h);
+}
+
+static void count_tasks_of_both(void *arg)
+{
+	struct host *h = arg, second;
+	struct anyc_memory_stats stats;
+
+	make_attached(&second);
+	CHECK_OK(anyc_loop_spawn(second.loop, sleep_a_little, NULL, NULL, NULL));
+	CHECK_INT(h->ops->after_fork(h), ==, 0);
+	CHECK_OK(host_attach(h));
+	anyc_memory_stats(&stats);
+	CHECK_INT(stats.tasks, ==, 1);
+	host_run(&second);
+	anyc_memory_stats(&stats);
+	CHECK_INT(stats.tasks, ==, 0);
+	end_attached(&second);
+	end_attached(h);
+}
+
+/* The engine in the old one's place does not cut the list of engines off. */
+ANYC_TEST_MAIN(loop, r27_a_child_of_two_loops, ANYC_ROWS_NATIVE)
+{
+	struct host h;
+
+	make_attached(&h);
+	CHECK_INT(status_of_child(count_tasks_of_both, &h), ==, 0);
+	end_attached(&h);
+}
+
 static void attach_anew(void *arg)
 {
 	struct host *h = arg;
@@ -1107,8 +1258,7 @@ ANYC_TEST_ON(loop, r27_the_parents_tokens_in_a_child, ANYC_ROWS_LOOP)
 		struct posts posts = { 0 };
 		struct one_post p = { &posts, 0 };
 
-		/* Refused, or never run: but not in the parent. */
-		ANYC_IGNORE(anyc_token_post(token, on_post, &p));
+		CHECK_RC(anyc_token_post(token, on_post, &p), ANYC_EFORKED);
 		_exit(0);
 	}
 	CHECK_INT(waitpid(pid, &status, 0), ==, pid);
