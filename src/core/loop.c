@@ -285,14 +285,14 @@ static int attach_inherited(struct anyc_loop *loop)
 	return 0;
 }
 
-/* The code that asks for it may run in a turn of the old engine, which would return into nothing. */
+/* Who asks for it may be in a turn of the old engine, and would return into nothing. */
 static int refuse_in_inherited_turn(const struct anyc_loop *loop)
 {
 	if (loop->engine.turns == 0 || loop->engine.thread != anyc__thread_id())
 		return 0;
 	return anyc__misuse(ANYC_EMISUSE,
-			    "anyc_loop_attach: the child was forked in a turn of this loop, by a task "
-			    "or a callback of anyc's; fork outside of it, or run a new loop");
+			    "anyc_loop_attach: the child was forked in a turn of this loop, by a "
+			    "task or a callback of anyc's; fork outside of it, or run a new loop");
 }
 
 static int backend_check(const struct anyc_backend *backend, const void *native)
