@@ -97,7 +97,7 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_tls_connectable(struct anyc_connectable **o
  * The closing handshake, waiting for the peer's: gives the transport back, and the bytes received
  * past the close (free *rest with anyc_tls_free_rest(); NULL if there are none).  Data that the
  * peer sent before its close is dropped.  The TLS stream is then closed, to be freed.
- *   checkpoint  yes     cancelled  nothing more can be sent; it may be called again
+ *   checkpoint  yes     cancelled  sending is ANYC_ECLOSED from then on; it may be called again
  *   errors  ANYC_EBROKEN, ANYC_ECANCELED, ANYC_ECLOSED, ANYC_EBUSY (a task is inside the stream),
  *           ANYC_EINVAL (not a TLS stream); *transport is NULL, and still the TLS stream's
  */

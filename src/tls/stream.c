@@ -350,8 +350,13 @@ static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int coun
 	struct cursor c = { iov, count, 0 };
 	enum step step = STEP_DONE;
 	size_t total = 0;
-	int rc = reserve_output(t, iov, count, records);
+	int rc;
 
+	/* OpenSSL would call this a fault of the connection, whose other direction goes on. */
+	if ((SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN) != 0)
+		return anyc_fail(ANYC_ECLOSED, 0, "TLS with %s: sending was ended by an unwrap",
+				 anyc__tls_peer(t));
+	rc = reserve_output(t, iov, count, records);
 	if (rc != 0)
 		return anyc_fail(rc, 0, "TLS with %s: no memory to send", anyc__tls_peer(t));
 	advance(&c, 0);
@@ -443,7 +448,7 @@ int anyc__tls_goodbye(struct anyc__tls_stream *t, unsigned flags, bool *waited)
 	int rc;
 
 	/* A task inside a send loses its data: an end that looks clean would hide that. */
-	if (!t->ready || t->send_failure.rc != 0 || anyc_lock_is_held(&t->flush_lock))
+	if (!t->ready || t->send_failure.rc != 0 || t->head.sending_)
 		return 0;
 	if (!(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)) {
 		forget_errors();

@@ -836,6 +836,80 @@ static int unwrap_task(void *arg)
 	return 0;
 }
 
+static int close_it(void *arg)
+{
+	return anyc_stream_close(arg);
+}
+
+static int receive_nothing(void *arg)
+{
+	char c;
+	int rc = anyc_stream_receive(arg, &c, 1);
+
+	return rc == ANYC_ECLOSED ? 0 : rc;
+}
+
+/* The receiver helps to send what a call that did not wait has left: that is no task in a send. */
+ANYC_TEST(tls, r17_closed_while_a_task_receives)
+{
+	static char data[5000];
+	struct iovec all = { data, sizeof data };
+	struct anyc_stream *a, *b;
+	struct anyc_group g;
+	struct fixture f;
+	struct link l;
+	size_t total = 0;
+	char buf[1000];
+	int n;
+
+	fixture_make(&f);
+	CHECK_OK(anyc_stream_pair(&a, &b, 1024));
+	link_over(&l, &f, a, b);
+	while (anyc_stream_receive_flags(l.client.stream, buf, 1, ANYC_NOWAIT) > 0)
+		; /* tickets */
+	CHECK_RC(anyc_stream_send_some(l.client.stream, &all, 1, ANYC_NOWAIT), sizeof data);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, receive_nothing, l.client.stream));
+	SETTLE();
+	CHECK_OK(anyc_spawn(&g, close_it, l.client.stream));
+	SETTLE();
+	while ((n = anyc_stream_receive(l.server.stream, buf, sizeof buf)) > 0)
+		total += (size_t)n;
+	CHECK_OK(n);
+	CHECK_INT(total, ==, sizeof data);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	link_free(&l);
+	fixture_end(&f);
+}
+
+/* An unwrap that was cancelled has ended the sending; receiving goes on, and so may the unwrap. */
+ANYC_TEST(tls, b150_a_send_after_a_cancelled_unwrap)
+{
+	struct unwrapper client, again;
+	struct anyc_scope limit;
+	struct fixture f;
+	struct link l;
+
+	fixture_make(&f);
+	link_make(&l, &f, NULL);
+	again = client = (struct unwrapper){ .stream = l.client.stream };
+	anyc_scope_enter_timeout(&limit, MS(5));
+	CHECK_OK(unwrap_task(&client));
+	CHECK_RC(anyc_scope_leave(&limit, client.rc), ANYC_ETIMEDOUT);
+	CHECK_OK(anyc_stream_send(l.server.stream, "hello", 5));
+	CHECK_RC(anyc_stream_send(l.client.stream, "x", 1), ANYC_ECLOSED);
+	check_receives(l.client.stream, "hello");
+	CHECK_OK(anyc_stream_close(l.server.stream));
+	CHECK_OK(unwrap_task(&again));
+	CHECK_OK(again.rc);
+	CHECK(again.transport == l.client.below);
+	anyc_tls_free_rest(again.rest);
+	anyc_stream_free(l.client.stream);
+	l.client.stream = NULL;
+	link_free(&l);
+	fixture_end(&f);
+}
+
 ANYC_TEST(tls, b150_unwrap_gives_the_transport_and_what_follows)
 {
 	struct unwrapper client, server, again;
