@@ -148,7 +148,8 @@ struct anyc_listener {
 	uint32_t inside_;
 	bool accepting_, closed_, freed_;
 	uint8_t pad_;
-	void *reserved_[3];
+	struct anyc_waiters_ *full_; /* where a serve waits below its limit; woken by a close */
+	void *reserved_[2];
 };
 ANYC_API void anyc_listener_init(struct anyc_listener *l, const struct anyc_listener_ops *ops);
 

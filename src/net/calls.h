@@ -74,6 +74,9 @@ int anyc__stream_send_file_some(struct anyc_stream *below, int fd, int64_t offse
 /* Keeps the memory of a stream while something of it is in use. */
 void anyc__stream_hold(struct anyc_stream *s);
 void anyc__stream_release(struct anyc_stream *s);
+struct anyc_listener;
+void anyc__listener_hold(struct anyc_listener *l);
+void anyc__listener_release(struct anyc_listener *l);
 
 /* How a wrapper closes what it wraps: without waiting it is freed, and *below is NULL. */
 int anyc__close_below(struct anyc_stream **below, unsigned flags);

@@ -39,9 +39,21 @@ int anyc_listener_accept(struct anyc_listener *l, struct anyc_stream **out)
 	return rc;
 }
 
+void anyc__listener_hold(struct anyc_listener *l)
+{
+	l->inside_++;
+}
+
+void anyc__listener_release(struct anyc_listener *l)
+{
+	leave(l);
+}
+
 static int close_open(struct anyc_listener *l, unsigned flags)
 {
 	l->closed_ = true;
+	if (l->full_ != NULL)
+		anyc__waiters_wake(l->full_, 0);
 	return l->ops_->close(l, flags);
 }
 

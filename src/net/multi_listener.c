@@ -33,8 +33,11 @@ static struct multi *multi_of(struct anyc_listener *l)
 static int accept_at(void *arg)
 {
 	struct place *p = arg;
-	int rc = anyc_listener_accept(p->listener, &p->accepted);
+	int rc;
 
+	if (p->listener == NULL)
+		return anyc_fail(ANYC_ECLOSED, 0, "accept: another task has closed the listener");
+	rc = anyc_listener_accept(p->listener, &p->accepted);
 	if (rc == 0)
 		anyc_group_cancel(p->group, "another listener has a connection");
 	return rc;

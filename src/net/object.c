@@ -85,7 +85,8 @@ int anyc_object_send_eof(struct anyc_object_stream *s)
 		return rc;
 	s->inside_++;
 	rc = s->ops_->send_eof(s);
-	s->eof_sent_ = rc == 0;
+	if (rc == 0) /* another task may have ended it meanwhile */
+		s->eof_sent_ = true;
 	leave(s);
 	return rc;
 }

@@ -208,6 +208,8 @@ static int pipe_attribute(struct anyc_stream *s, const struct anyc_attribute *at
 {
 	if (attribute != &anyc_attribute_fd)
 		return anyc_fail(ANYC_ENOATTR, 0, "a pipe has no %s", attribute->name);
+	if (end_of(s)->fd.closed)
+		return anyc_fail(ANYC_ECLOSED, 0, "attribute: sending was ended, which closed it");
 	*(int *)out = end_of(s)->fd.fd;
 	return 0;
 }

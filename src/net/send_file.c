@@ -26,7 +26,9 @@ static int file_ended(const struct anyc_stream *s, const struct part *f)
 static size_t portion(const struct anyc_stream *s, const struct part *f)
 {
 	size_t left = f->size - s->sent_;
+	uint64_t behind = (uint64_t)(INT64_MAX - f->offset) - s->sent_; /* no file is longer */
 
+	left = left < behind ? left : (size_t)behind;
 	return left < ANYC__FILE_PORTION ? left : ANYC__FILE_PORTION;
 }
 

@@ -99,16 +99,27 @@ static int sit_out(struct server *s, int rc)
 	return anyc_sleep(PAUSE);
 }
 
-static int wait_for_limit(struct server *s)
+static int wait_for_an_end(struct server *s)
 {
 	struct anyc_task *t;
+	int rc = anyc__enter(&t);
+
+	if (rc != 0)
+		return rc;
+	s->listener->full_ = &s->below_limit;
+	rc = anyc__waiters_wait(&s->below_limit, t, NULL, "a connection to end");
+	s->listener->full_ = NULL;
+	return rc;
+}
+
+/* Until there are fewer connections, or the listener was closed, which accept says. */
+static int wait_for_limit(struct server *s)
+{
 	int rc = 0;
 
-	while (rc == 0 && s->options.limit != 0 && s->live >= s->options.limit) {
-		rc = anyc__enter(&t);
-		if (rc == 0)
-			rc = anyc__waiters_wait(&s->below_limit, t, NULL, "a connection to end");
-	}
+	while (rc == 0 && s->options.limit != 0 && s->live >= s->options.limit &&
+	       !s->listener->closed_)
+		rc = wait_for_an_end(s);
 	return rc;
 }
 
@@ -141,9 +152,11 @@ static int serve_in(struct server *s, struct anyc_group *group)
 {
 	int rc;
 
+	anyc__listener_hold(s->listener); /* it may be freed while serve is not inside accept */
 	do
 		rc = serve_one(s, group);
 	while (rc == 0);
+	anyc__listener_release(s->listener);
 	return rc > 0 ? 0 : rc;
 }
 

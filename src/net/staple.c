@@ -76,7 +76,7 @@ static int staple_attribute(struct anyc_stream *s, const struct anyc_attribute *
 	struct staple *p = staple_of(s);
 	int rc = anyc_stream_attribute(p->receives, attribute, out, attribute->size);
 
-	if (rc == ANYC_ENOATTR)
+	if (rc == ANYC_ENOATTR && !s->eof_sent_)
 		rc = anyc_stream_attribute(p->sends, attribute, out, attribute->size);
 	return rc;
 }
@@ -86,7 +86,8 @@ static int staple_move(struct anyc_stream *s)
 	struct staple *p = staple_of(s);
 	int rc = anyc_stream_move(p->receives);
 
-	return rc != 0 ? rc : anyc_stream_move(p->sends);
+	/* What was ended may be closed. */
+	return rc != 0 || s->eof_sent_ ? rc : anyc_stream_move(p->sends);
 }
 
 static const struct anyc_stream_ops staple_ops = {

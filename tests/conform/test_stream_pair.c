@@ -341,6 +341,27 @@ ANYC_TEST(staple, b125_close_closes_both_and_wakes)
 	check_ends(true);
 }
 
+/* The half that was ended has closed its descriptor, and is left out. */
+ANYC_TEST(staple, r23_moves_after_the_end_of_sending)
+{
+	struct anyc_stream *in[2], *out[2], *both;
+	struct anyc_address none;
+	int fd;
+
+	CHECK_OK(anyc_pipe_open(&in[0], &in[1]));
+	CHECK_OK(anyc_pipe_open(&out[0], &out[1]));
+	CHECK_OK(anyc_stream_staple(&both, in[0], out[1]));
+	CHECK_OK(anyc_stream_send_eof(both));
+	CHECK_OK(anyc_stream_move(both));
+	CHECK_RC(anyc_stream_attribute(both, &anyc_attribute_local_address, &none, sizeof none),
+		 ANYC_ENOATTR);
+	CHECK_OK(anyc_stream_attribute(both, &anyc_attribute_fd, &fd, sizeof fd));
+	CHECK_INT(fd, >=, 0);
+	anyc_stream_free(both);
+	anyc_stream_free(in[1]);
+	anyc_stream_free(out[0]);
+}
+
 /* A stream that cannot close well. */
 struct bad {
 	struct anyc_stream stream;

@@ -1010,6 +1010,38 @@ ANYC_TEST_NET(tcp, h10_cancelled_at_the_limit)
 	anyc_listener_free(shop.listener);
 }
 
+/* Nobody waits in accept then; handlers may outlive the call in a group of the caller's. */
+static void end_at_the_limit(bool by_freeing)
+{
+	struct shop shop = { .options = { .limit = 1 } };
+	struct anyc_group g, handlers;
+	struct anyc_stream *s;
+
+	anyc_group_enter(&handlers, NULL);
+	shop.options.group = &handlers;
+	shop_open(&shop, &g, wait_inside);
+	s = visit(&shop);
+	SETTLE();
+	CHECK_INT(shop.running, ==, 1);
+	if (by_freeing)
+		anyc_listener_free(shop.listener);
+	else
+		CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, 0);
+	CHECK_OK(anyc_event_set(&shop.let_go));
+	CHECK_OK(anyc_group_leave(&handlers, 0));
+	anyc_stream_free(s);
+	if (!by_freeing)
+		anyc_listener_free(shop.listener);
+}
+
+ANYC_TEST_NET(tcp, h10_closed_at_the_limit)
+{
+	end_at_the_limit(false);
+	end_at_the_limit(true);
+}
+
 /* A listener that does what it is told. */
 struct odd_listener {
 	struct anyc_listener base;

@@ -398,6 +398,27 @@ ANYC_TEST(multi_listener, r15_freed_while_a_task_accepts)
 	CHECK_RC(a.rc, ANYC_ECLOSED);
 }
 
+static int free_in_task(void *arg)
+{
+	anyc_listener_free(arg);
+	return 0;
+}
+
+/* The tasks that are to accept at each of them have not run yet. */
+ANYC_TEST(multi_listener, r15_freed_as_accept_begins)
+{
+	struct port port[2];
+	struct accepting a = { .listener = listen_at(port, 2) };
+	struct anyc_group g;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, accept_one, &a));
+	CHECK_OK(anyc_spawn(&g, free_in_task, a.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(a.rc, ANYC_ECLOSED);
+	CHECK(a.stream == NULL);
+}
+
 ANYC_TEST(multi_listener, f10_nested_ones_are_taken_apart)
 {
 	struct port port[3];
