@@ -10,8 +10,11 @@
  *    however many others there are.  The earliest is the first or the last.
  *  - Taking a timer out never re-arms the timerfd: it then fires once too early, which costs one
  *    turn in which nothing is due.
- *  - In a turn, and before a thread blocks, whoever runs it arms the timerfd once.  A timer that
- *    is set from a host callback has nobody to do so: it is armed here.
+ *  - A thread arms the timerfd before it blocks, and a turn as it begins and ends.  In a loop's
+ *    engine a timer that becomes the earliest is armed as it is set, too: from a host callback
+ *    nobody else does, and inside a turn the next task may run the host's loop, which blocks.
+ *    That costs no system call for each: what is armed stays armed when it is taken out, so the
+ *    next ones of the same length find an earlier one, and the turn's end has nothing to do.
  */
 #include <errno.h>
 
@@ -106,7 +109,7 @@ int anyc__timer_set(struct anyc__engine *e, struct anyc_timer_ *t, int64_t when)
 		settle(h, t->place_ - 1, x);
 	else
 		put(h, h->count++, x);
-	if (when == anyc__timers_next(h) && e->turns == 0 && e->entry != NULL)
+	if (when == anyc__timers_next(h) && e->entry != NULL)
 		anyc__poller_arm(e);
 	return 0;
 }

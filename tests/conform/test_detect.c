@@ -588,6 +588,8 @@ ANYC_TEST_MAIN(detect, r26_a_run_below_a_strange_loop, ANYC_ROWS_NATIVE)
 
 struct nested {
 	struct host *host;
+	struct anyc_group *group;
+	struct anyc_event go;
 	bool child_done;
 };
 
@@ -643,6 +645,58 @@ ANYC_TEST_ON(detect, r26_the_loop_run_by_a_task, "libuv,libev")
 ANYC_TEST_ON(detect, r26_the_loop_run_by_a_task_at_once, "libuv,libev")
 {
 	run_by_a_task(false);
+}
+
+static int sleep_long(void *arg)
+{
+	CHECK_OK(anyc_event_wait(&((struct nested *)arg)->go));
+	return anyc_sleep(ANYC_HOUR);
+}
+
+static int nap_later(void *arg)
+{
+	CHECK_OK(anyc_event_wait(&((struct nested *)arg)->go));
+	return nap(arg);
+}
+
+static int pass_in_task(void *arg)
+{
+	struct nested *n = arg;
+
+	CHECK_OK(anyc_event_wait(&n->go));
+	pass_until_done(n);
+	return anyc_group_cancel(n->group, NULL);
+}
+
+/*
+ * A sleeper parks in the turn in which the next task runs the loop: the first one there to sleep,
+ * or behind one who sleeps for longer.  They live before: a spawn asks for a turn of its own.
+ */
+static void run_behind_a_sleeper(bool behind_another)
+{
+	struct anyc_group g;
+	struct nested n = { .host = anyc_test_host(), .group = &g };
+
+	anyc_group_enter(&g, NULL);
+	if (behind_another)
+		CHECK_OK(anyc_spawn(&g, sleep_long, &n));
+	CHECK_OK(anyc_spawn(&g, nap_later, &n));
+	CHECK_OK(anyc_spawn(&g, pass_in_task, &n));
+	CHECK_OK(anyc_wait_all_blocked());
+	CHECK_OK(anyc_sleep(MS(1)));
+	CHECK_OK(anyc_event_set(&n.go));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK(n.child_done);
+}
+
+ANYC_TEST_ON(detect, r26_the_loop_run_behind_a_sleeper, "libuv,libev")
+{
+	run_behind_a_sleeper(false);
+}
+
+ANYC_TEST_ON(detect, r26_the_loop_run_behind_two_sleepers, "libuv,libev")
+{
+	run_behind_a_sleeper(true);
 }
 
 static void pass_in_callback(void *arg)
