@@ -187,7 +187,7 @@ ANYC_API void anyc_cancel_from_signal(void);
 ANYC_API void anyc_token_cancel(struct anyc_token *token);
 
 /* Frees what anyc keeps for this thread (a thread's end does it too).
- *   errors  ANYC_EMISUSE: tasks, scopes or groups are open, or it holds an xlock */
+ *   errors  ANYC_EMISUSE: tasks, scopes or groups are open, or it holds a lock */
 ANYC_API int anyc_thread_done(void);
 
 ANYC_END_DECLS
