@@ -6,7 +6,8 @@
  * use.  An object belongs to a loop only while a task holds it or waits on it: from another thread
  * it is then ANYC_ETHREAD.  That finds mistakes; it does not synchronise threads (xsync.h).
  * What was taken on a loop that has ended stays taken: a lock is ANYC_EBROKEN, a guard is left and
- * a limiter's token released by whoever comes.
+ * a limiter's token for a borrower released by whoever comes.  A token that a task took for itself
+ * is lost if the task ends with it, on any loop: only a greater total makes up for it.
  *
  * Who waits is served first come, first served, and what is released with somebody in line is
  * theirs at once: nobody gets in between.  A wait whose object was handed over returns 0, also if

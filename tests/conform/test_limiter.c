@@ -229,3 +229,29 @@ ANYC_TEST_MAIN(limiter, r23_a_token_of_an_earlier_run, ANYC_ROWS_LOOP)
 	CHECK_OK(anyc_run(&options, take_for, &l));
 	CHECK_OK(anyc_run(&options, give_back_for, &l));
 }
+
+static int take_for_itself(void *limiter)
+{
+	return anyc_limiter_acquire(limiter);
+}
+
+static int do_without_it(void *limiter)
+{
+	CHECK_RC(anyc_limiter_acquire_nowait(limiter), ANYC_EWOULDBLOCK);
+	CHECK_RC(anyc_limiter_release(limiter), ANYC_EMISUSE);
+	CHECK_REPORT("has no token");
+	CHECK_OK(anyc_limiter_set_total(limiter, 2));
+	CHECK_OK(anyc_limiter_acquire(limiter));
+	return anyc_limiter_release(limiter);
+}
+
+/* Nobody is the task that took it, but the limiter is of use again with a greater total. */
+ANYC_TEST_MAIN(limiter, r23_a_tasks_own_token_of_an_earlier_run, ANYC_ROWS_LOOP)
+{
+	struct anyc_run_options options = { .backend = anyc_test_row() };
+	struct anyc_limiter l = ANYC_LIMITER_INIT(1);
+
+	CHECK_OK(anyc_run(&options, take_for_itself, &l));
+	CHECK_OK(anyc_run(&options, do_without_it, &l));
+	CHECK_INT(anyc_limiter_borrowed(&l), ==, 1);
+}
