@@ -446,6 +446,33 @@ ANYC_TEST(object, f14_what_is_left_of_an_object_waits)
 	anyc_object_stream_free(e.b);
 }
 
+static int end_sending(void *arg)
+{
+	return anyc_object_send_eof(arg);
+}
+
+/* The one that is cancelled takes nothing back from the one that succeeds meanwhile. */
+ANYC_TEST(object, f01_two_end_the_sending)
+{
+	struct anyc_scope s;
+	struct anyc_group g;
+	struct ends e;
+
+	make_letters(&e);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, end_sending, e.a));
+	CHECK_OK(anyc_checkpoint()); /* it is inside */
+	anyc_scope_enter(&s, NULL);
+	CHECK_OK(anyc_scope_cancel(&s, NULL));
+	CHECK_RC(anyc_object_send_eof(e.a), ANYC_ECANCELED);
+	CHECK_OK(anyc_scope_leave(&s, ANYC_ECANCELED));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(anyc_object_send(e.a, "x", 1, 0), ANYC_ECLOSED);
+	CHECK_HAS(anyc_error_detail(ANYC_ECLOSED), "sending was ended");
+	anyc_object_stream_free(e.a);
+	anyc_object_stream_free(e.b);
+}
+
 static int receive_bytes(void *arg)
 {
 	char buf[4];

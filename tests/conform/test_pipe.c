@@ -13,7 +13,7 @@ ANYC_TEST(pipe, b115_data_and_end)
 	struct receiver r = { 0 };
 	struct anyc_group g;
 	char c;
-	int i;
+	int i, fd;
 
 	CHECK_OK(anyc_pipe_open(&in, &out));
 	r.stream = in;
@@ -28,6 +28,7 @@ ANYC_TEST(pipe, b115_data_and_end)
 	CHECK_OK(anyc_stream_send_eof(out));
 	CHECK_RC(anyc_stream_send(out, "x", 1), ANYC_ECLOSED);
 	CHECK_OK(anyc_stream_send_eof(out));
+	CHECK_RC(anyc_stream_attribute(out, &anyc_attribute_fd, &fd, sizeof fd), ANYC_ECLOSED);
 	CHECK_RECEIVES(in, "last");
 	for (i = 0; i < 2; i++)
 		CHECK_RC(anyc_stream_receive(in, &c, 1), 0);

@@ -129,6 +129,26 @@ ANYC_TEST(send_file, f05_to_the_end)
 	check_part(1000, ANYC_TO_END, 0, SIZE - 1000);
 }
 
+/* Where no file can be, to its end: nothing. */
+ANYC_TEST(send_file, f05_far_behind_the_end)
+{
+	unsigned char *content;
+	int fd = make_file(&content), over;
+
+	for (over = 0; over < OVERS; over++) {
+		struct anyc_stream *a, *b;
+
+		make_pair((enum over)over, &a, &b);
+		CHECK_OK(anyc_stream_send_file(a, fd, INT64_MAX - 10, ANYC_TO_END));
+		CHECK_OK(anyc_stream_send_file(a, fd, INT64_MAX, ANYC_TO_END));
+		CHECK_INT(anyc_stream_sent(a), ==, 0);
+		anyc_stream_free(a);
+		anyc_stream_free(b);
+	}
+	close(fd);
+	free(content);
+}
+
 ANYC_TEST(send_file, f05_the_file_is_shorter)
 {
 	check_part(SIZE - 10, 11, ANYC_EINCOMPLETE, 10);
