@@ -132,10 +132,10 @@ static int leave_scope(struct anyc_group *g, int rc)
 {
 	int left;
 
-	/* An error of the host's own: no scope's cancellation, for none was in effect. */
-	if (g->first_error_ == ANYC_ECANCELED) {
-		left = anyc_scope_leave(&g->scope_, 0);
-		return left != 0 ? left : ANYC_ECANCELED;
+	/* An error, whatever its code, is no cancellation that the scope could catch. */
+	if (g->first_error_ != 0) {
+		ANYC_IGNORE(anyc_scope_leave(&g->scope_, 0));
+		return rc;
 	}
 	if (rc >= 0 && !g->task_cancelled_)
 		return anyc_scope_leave(&g->scope_, rc);
