@@ -239,6 +239,7 @@ static void hear(int signal)
 	atomic_fetch_and(&kept, ~bit_of(signal));
 }
 
+/* Of a set of signals that a task got, those that came after somebody heard one last. */
 static void keep_unheard(uint64_t set)
 {
 	int signal;
@@ -252,15 +253,12 @@ static void keep_unheard(uint64_t set)
 /* Gives the entry back; its task has heard this signal, or 0. */
 static void entry_close(struct entry *x, int signal)
 {
-	uint64_t got;
-
 	if (signal != 0)
 		hear(signal);
 	atomic_store(&x->open, false);
 	while (atomic_load(&x->users) != 0)
 		sched_yield();
-	got = atomic_exchange(&x->got, 0);
-	keep_unheard(signal != 0 ? got & ~bit_of(signal) : got);
+	keep_unheard(atomic_exchange(&x->got, 0));
 	atomic_store(&x->owner, 0);
 }
 
