@@ -676,10 +676,7 @@ static inline struct anyc_loop *anyc__loop_of(struct anyc__engine *e)
 }
 /* Nothing could ever wake a task: its waits end with ANYC_EDEADLK; whether there were any. */
 bool anyc__loop_deadlocked(struct anyc_loop *loop);
-/*
- * Binds a loop that was just attached, and has had no turn, to this thread.  ANYC_ETHREAD: it has
- * had one elsewhere; the attachment is given back.
- */
+/* Binds a loop that has had no turn to this thread.  ANYC_ETHREAD: it has had one elsewhere. */
 int anyc__loop_take(struct anyc_loop *loop);
 /* A loop without a native one: detach ends it. */
 int anyc__loop_alone(struct anyc_loop **out);

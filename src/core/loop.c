@@ -42,11 +42,9 @@ int anyc__loop_take(struct anyc_loop *loop)
 {
 	if (loop->engine.thread == anyc__thread_id())
 		return 0;
-	if (!loop->provisional) {
-		loop->attached--;
+	if (!loop->provisional)
 		return anyc__misuse(ANYC_ETHREAD,
 				    "anyc_run: the loop has run in another thread; run it there");
-	}
 	rebind(loop);
 	return 0;
 }
@@ -285,10 +283,13 @@ static int attach_inherited(struct anyc_loop *loop)
 	return 0;
 }
 
-/* Who asks for it may be in a turn of the old engine, and would return into nothing. */
-static int refuse_in_inherited_turn(const struct anyc_loop *loop)
+/* A child in a turn of the engine that it inherited would return into nothing. */
+static int refuse_in_inherited_turn(const void *native)
 {
-	if (loop->engine.turns == 0 || loop->engine.thread != anyc__thread_id())
+	const struct anyc__entry *entry = anyc__registry_inherited(native);
+	const struct anyc__engine *e = entry != NULL ? &entry->loop->engine : NULL;
+
+	if (e == NULL || e->turns == 0 || e->thread != anyc__thread_id())
 		return 0;
 	return anyc__misuse(ANYC_EMISUSE,
 			    "anyc_loop_attach: the child was forked in a turn of this loop, by a "
@@ -322,15 +323,12 @@ int anyc_loop_attach(struct anyc_loop **out, const struct anyc_backend *backend,
 		*out = entry->loop;
 		return 0;
 	}
-	rc = anyc__plain_close();
+	rc = refuse_in_inherited_turn(native);
+	if (rc == 0)
+		rc = anyc__plain_close();
 	if (rc != 0)
 		return rc;
 	anyc__unwind_know(backend->name, backend->run_symbol);
-	entry = anyc__registry_inherited(native);
-	if (entry != NULL)
-		rc = refuse_in_inherited_turn(entry->loop);
-	if (rc != 0)
-		return rc;
 	entry = anyc__registry_take_inherited(native);
 	if (entry == NULL || backend->after_fork == NULL)
 		return loop_make(out, backend, native);

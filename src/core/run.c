@@ -117,7 +117,12 @@ static int open_loop(struct anyc_loop **loop, const struct anyc_backend *backend
 	rc = anyc_loop_attach(loop, backend, native);
 	if (rc != 0 && *made != NULL)
 		backend->destroy(*made);
-	return rc == 0 ? anyc__loop_take(*loop) : rc;
+	if (rc != 0)
+		return rc;
+	rc = anyc__loop_take(*loop);
+	if (rc != 0)
+		(*loop)->attached--; /* not by a detach, which only the other thread may call */
+	return rc;
 }
 
 static int run_main(struct anyc_loop *loop, const struct anyc_run_options *o, anyc_task_fn *fn,
