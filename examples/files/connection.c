@@ -306,10 +306,8 @@ static int say_goodbye(struct connection *c)
 
 	anyc_scope_enter_move_on(&limit, GOODBYE);
 	rc = anyc_stream_send_eof(c->stream);
-	if (rc == 0)
-		do
-			n = anyc_stream_receive(c->stream, c->data, sizeof c->data);
-		while (n > 0);
+	while (rc == 0 && (n = anyc_stream_receive(c->stream, c->data, sizeof c->data)) > 0)
+		;
 	return anyc_scope_leave(&limit, rc == ANYC_ENOTSUP ? 0 : rc < 0 ? rc : n < 0 ? n : 0);
 }
 
