@@ -86,6 +86,15 @@ UNUSED static int wait_for_event(void *arg)
 	return left;
 }
 
+/* Two runs on the row's own loop, one after the other: the first one's engine has ended then. */
+UNUSED static void run_in_turn(anyc_task_fn *first, anyc_task_fn *second, void *arg)
+{
+	struct anyc_run_options options = { .backend = anyc_test_row() };
+
+	CHECK_OK(anyc_run(&options, first, arg));
+	CHECK_OK(anyc_run(&options, second, arg));
+}
+
 /* A flag to find whether anybody ran in between. */
 UNUSED static int set_flag(void *arg)
 {

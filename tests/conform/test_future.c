@@ -193,9 +193,7 @@ static int leave_guard(void *guard)
 /* Whoever was inside has ended with its loop: the guard is shut, and anybody may open it. */
 ANYC_TEST_MAIN(guard, r23_entered_in_an_earlier_run, ANYC_ROWS_LOOP)
 {
-	struct anyc_run_options options = { .backend = anyc_test_row() };
 	struct anyc_guard guard = { 0 };
 
-	CHECK_OK(anyc_run(&options, enter_guard, &guard));
-	CHECK_OK(anyc_run(&options, leave_guard, &guard));
+	run_in_turn(enter_guard, leave_guard, &guard);
 }

@@ -223,11 +223,9 @@ static int give_back_for(void *limiter)
 /* What was taken for a key on a loop that has ended is given back on another one. */
 ANYC_TEST_MAIN(limiter, r23_a_token_of_an_earlier_run, ANYC_ROWS_LOOP)
 {
-	struct anyc_run_options options = { .backend = anyc_test_row() };
 	struct anyc_limiter l = ANYC_LIMITER_INIT(1);
 
-	CHECK_OK(anyc_run(&options, take_for, &l));
-	CHECK_OK(anyc_run(&options, give_back_for, &l));
+	run_in_turn(take_for, give_back_for, &l);
 }
 
 static int take_for_itself(void *limiter)
@@ -248,10 +246,8 @@ static int do_without_it(void *limiter)
 /* Nobody is the task that took it, but the limiter is of use again with a greater total. */
 ANYC_TEST_MAIN(limiter, r23_a_tasks_own_token_of_an_earlier_run, ANYC_ROWS_LOOP)
 {
-	struct anyc_run_options options = { .backend = anyc_test_row() };
 	struct anyc_limiter l = ANYC_LIMITER_INIT(1);
 
-	CHECK_OK(anyc_run(&options, take_for_itself, &l));
-	CHECK_OK(anyc_run(&options, do_without_it, &l));
+	run_in_turn(take_for_itself, do_without_it, &l);
 	CHECK_INT(anyc_limiter_borrowed(&l), ==, 1);
 }

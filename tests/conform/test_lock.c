@@ -212,11 +212,6 @@ static int take_and_end(void *arg)
 	return anyc_lock_acquire(arg);
 }
 
-static int end_with_it(void *lock)
-{
-	return anyc_lock_acquire(lock);
-}
-
 static int find_it_broken(void *lock)
 {
 	CHECK_RC(anyc_lock_acquire(lock), ANYC_EBROKEN);
@@ -227,12 +222,10 @@ static int find_it_broken(void *lock)
 /* The owner ended with its loop, long before another loop's task wants the lock. */
 ANYC_TEST_MAIN(lock, d05_an_owner_of_an_earlier_run, ANYC_ROWS_LOOP)
 {
-	struct anyc_run_options options = { .backend = anyc_test_row() };
 	struct anyc_lock lock = { 0 };
 
-	CHECK_OK(anyc_run(&options, end_with_it, &lock));
+	run_in_turn(take_and_end, find_it_broken, &lock);
 	ANYC_CHECK_REPORT("still holds 1 lock");
-	CHECK_OK(anyc_run(&options, find_it_broken, &lock));
 }
 
 /* A plain thread's root task would end with the lock. */

@@ -3,9 +3,8 @@
  * Loops and their hosts: rules 10, 24, 25, 27, 35 and 36: attach, detach, keep-alive, root tasks,
  * tokens, forks, and loops that go.  Signals are in test_signal.c.
  */
-#include "conform.h"
+#include "conform_thread.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -392,59 +391,46 @@ ANYC_TEST_MAIN(loop, r24_a_post_behind_a_detach, ANYC_ROWS_NATIVE)
 	token = anyc_loop_token(d.h.loop);
 	CHECK_OK(anyc_token_post(token, detach_first, &d));
 	CHECK_OK(anyc_token_post(token, note_second, &d));
-	d.h.ops->tick(&d.h, no_tick, NULL);
-	for (int i = 0; i < 1000 && d.second == 1; i++)
-		d.h.ops->pass(&d.h, true);
-	d.h.ops->untick(&d.h);
+	turn_until(&d.h, &d.second, ANYC_EGONE);
 	CHECK_OK(d.first);
-	CHECK_RC(d.second, ANYC_EGONE);
 	anyc_token_unref(token);
 	CHECK_INT(host_destroy(&d.h), ==, 0);
 }
 
-struct run_of_another {
-	struct host *host;
-	int n, rc;
-};
-
-static void *run_attached(void *arg)
+static int run_attached(void *arg)
 {
-	struct run_of_another *r = arg;
-	struct anyc_run_options o = { .backend = anyc_test_row(), .native = r->host->native };
+	const struct host *h = arg;
+	struct anyc_run_options o = { .backend = anyc_test_row(), .native = h->native };
+	int n = 0, rc = anyc_run(&o, sleep_a_little, &n);
 
-	r->rc = anyc_run(&o, sleep_a_little, &r->n);
-	return NULL;
+	CHECK_INT(n, ==, rc == 0);
+	return rc;
 }
 
-static void run_in_thread_of_its_own(struct run_of_another *r)
+static int run_in_another_thread(struct host *h)
 {
-	pthread_t thread;
+	struct thread t;
 
-	CHECK_INT(pthread_create(&thread, NULL, run_attached, r), ==, 0);
-	CHECK_INT(pthread_join(thread, NULL), ==, 0);
+	thread_start(&t, run_attached, h, false);
+	return thread_join(&t);
 }
 
 /* A loop attached here may be run there; one that has run there is refused here, and stays. */
 ANYC_TEST_MAIN(loop, r24_running_an_attached_loop, ANYC_ROWS_NATIVE)
 {
 	struct host h;
-	struct run_of_another r = { .host = &h };
 	struct posts posts = { 0 };
 	struct one_post p = { &posts, 5 };
 	struct anyc_token *token;
 
 	make_attached(&h);
 	token = anyc_loop_token(h.loop);
-	run_in_thread_of_its_own(&r);
-	CHECK_OK(r.rc);
-	CHECK_INT(r.n, ==, 1);
+	CHECK_OK(run_in_another_thread(&h));
 	/* A turn here brings it back. */
 	CHECK_OK(anyc_token_post(token, on_post, &p));
 	turn_until(&h, &posts.count, 1);
 	anyc_token_unref(token);
-	run_in_thread_of_its_own(&r);
-	CHECK_RC(r.rc, ANYC_ETHREAD);
-	CHECK_INT(r.n, ==, 1);
+	CHECK_RC(run_in_another_thread(&h), ANYC_ETHREAD);
 	end_attached(&h);
 }
 
@@ -873,15 +859,21 @@ static int spawn_background(void *arg)
 	return rc != 0 ? rc : anyc_sleep(MS(1));
 }
 
+/* fn leaves a task in the background; native may be NULL. */
+static void run_to_the_end(anyc_task_fn *fn, void *native)
+{
+	struct anyc_run_options options = { .backend = anyc_test_row(), .native = native };
+	struct ending e = { 0 };
+
+	CHECK_OK(anyc_run(&options, fn, &e));
+	CHECK_INT(e.count, ==, 1);
+	CHECK_RC(e.rc, ANYC_ETASKCANCELED);
+}
+
 /* Under anyc_run() they are cancelled when only such remain. */
 ANYC_TEST_MAIN(loop, r10_background_tasks_end_with_the_run, ANYC_ROWS_LOOP)
 {
-	struct anyc_run_options options = { .backend = anyc_test_row() };
-	struct ending e = { 0 };
-
-	CHECK_OK(anyc_run(&options, spawn_background, &e));
-	CHECK_INT(e.count, ==, 1);
-	CHECK_RC(e.rc, ANYC_ETASKCANCELED);
+	run_to_the_end(spawn_background, NULL);
 }
 
 static int spawn_at_the_end(void *arg)
@@ -905,26 +897,17 @@ static int spawn_one_that_spawns(void *arg)
 /* One that another one's clean-up spawned is cancelled as well. */
 ANYC_TEST_MAIN(loop, r10_a_background_task_spawned_late, ANYC_ROWS_LOOP)
 {
-	struct anyc_run_options options = { .backend = anyc_test_row() };
-	struct ending e = { 0 };
-
-	CHECK_OK(anyc_run(&options, spawn_one_that_spawns, &e));
-	CHECK_INT(e.count, ==, 1);
-	CHECK_RC(e.rc, ANYC_ETASKCANCELED);
+	run_to_the_end(spawn_one_that_spawns, NULL);
 }
 
 /* The application's own timer keeps its loop going: the run ends all the same. */
 ANYC_TEST_MAIN(loop, r10_background_tasks_in_a_busy_loop, ANYC_ROWS_NATIVE)
 {
 	struct host h;
-	struct ending e = { 0 };
-	struct anyc_run_options options = { .backend = anyc_test_row() };
 
 	CHECK_OK(host_make(&h, anyc_test_row()));
 	h.ops->tick(&h, no_tick, NULL);
-	options.native = h.native;
-	CHECK_OK(anyc_run(&options, spawn_background, &e));
-	CHECK_INT(e.count, ==, 1);
+	run_to_the_end(spawn_background, h.native);
 	h.ops->untick(&h);
 	CHECK_INT(host_destroy(&h), ==, 0);
 }

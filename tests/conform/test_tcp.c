@@ -824,17 +824,27 @@ ANYC_TEST_NET(tcp, b137_cancelling_ends_serve_and_handlers)
 	anyc_listener_free(shop.listener);
 }
 
+/* Handlers in a group of the caller's, one of which waits. */
+static struct anyc_stream *open_and_visit(struct shop *shop, struct anyc_group *handlers,
+					  struct anyc_group *g)
+{
+	struct anyc_stream *s;
+
+	anyc_group_enter(handlers, NULL);
+	shop->options.group = handlers;
+	shop_open(shop, g, wait_inside);
+	s = visit(shop);
+	SETTLE();
+	CHECK_INT(shop->running, ==, 1);
+	return s;
+}
+
 ANYC_TEST_NET(tcp, b137_in_a_group_of_the_callers)
 {
 	struct shop shop = { 0 };
 	struct anyc_group g, handlers;
-	struct anyc_stream *s;
+	struct anyc_stream *s = open_and_visit(&shop, &handlers, &g);
 
-	anyc_group_enter(&handlers, NULL);
-	shop.options.group = &handlers;
-	shop_open(&shop, &g, wait_inside);
-	s = visit(&shop);
-	SETTLE();
 	CHECK_INT(anyc_group_size(&handlers), ==, 1);
 	/* serve ends, the handler does not. */
 	CHECK_OK(anyc_listener_close(shop.listener));
@@ -1015,14 +1025,8 @@ static void end_at_the_limit(bool by_freeing)
 {
 	struct shop shop = { .options = { .limit = 1 } };
 	struct anyc_group g, handlers;
-	struct anyc_stream *s;
+	struct anyc_stream *s = open_and_visit(&shop, &handlers, &g);
 
-	anyc_group_enter(&handlers, NULL);
-	shop.options.group = &handlers;
-	shop_open(&shop, &g, wait_inside);
-	s = visit(&shop);
-	SETTLE();
-	CHECK_INT(shop.running, ==, 1);
 	if (by_freeing)
 		anyc_listener_free(shop.listener);
 	else
