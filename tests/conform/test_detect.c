@@ -627,7 +627,7 @@ static void run_by_a_task(bool asleep)
 	anyc_group_enter(&g, NULL);
 	CHECK_OK(anyc_spawn(&g, nap, &n));
 	if (asleep)
-		CHECK_OK(anyc_sleep(MS(1)));
+		CHECK_OK(anyc_wait_all_blocked());
 	pass_until_done(&n);
 	CHECK_STR(anyc_task_name(), name);
 	CHECK(anyc_task_id() == id);
