@@ -24,6 +24,9 @@ struct anyc__tls_facts {
 	char **names;
 };
 
+const struct anyc_attribute anyc__tls_attribute_self = {
+	"tls stream", sizeof(struct anyc__tls_stream *)
+};
 const struct anyc_attribute anyc_tls_attribute_version = { "tls version", 16 };
 const struct anyc_attribute anyc_tls_attribute_cipher = { "tls cipher", 64 };
 const struct anyc_attribute anyc_tls_attribute_server_side = { "tls server side", sizeof(bool) };
@@ -250,6 +253,10 @@ int anyc__tls_attribute(struct anyc_stream *s, const struct anyc_attribute *attr
 	unsigned length;
 	bool flag = t->server;
 
+	if (attribute == &anyc__tls_attribute_self) {
+		memcpy(out, &t, sizeof t);
+		return 0;
+	}
 	if (attribute == &anyc_tls_attribute_server_side) {
 		memcpy(out, &flag, sizeof flag);
 		return 0;

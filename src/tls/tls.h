@@ -55,6 +55,7 @@ struct anyc__tls_failure {
 struct anyc__tls_stream {
 	struct anyc_stream head;
 	struct anyc_stream *transport; /* NULL once closed or given back */
+	struct anyc__tls_stream *below; /* with a transport: the TLS stream in it, or NULL */
 	SSL *ssl;
 	struct anyc__tls_settings *settings;
 	/* Ciphertext: received; made by OpenSSL; on its way to the transport. */
@@ -185,6 +186,8 @@ SSL_SESSION *anyc__tls_sessions_take(struct anyc__tls_sessions *sessions, const 
 void anyc__tls_set_callbacks(const struct anyc__tls_settings *settings, bool server);
 
 /* facts.c */
+/* struct anyc__tls_stream *: the first TLS stream on the way down, also through other layers. */
+extern const struct anyc_attribute anyc__tls_attribute_self;
 int anyc__tls_attribute(struct anyc_stream *s, const struct anyc_attribute *attribute, void *out);
 void anyc__tls_facts_free(struct anyc__tls_facts *facts); /* NULL-safe */
 

@@ -104,8 +104,37 @@ static int output_failed(struct anyc__tls_stream *t, int rc)
 	return rc;
 }
 
-/* Sends all that is pending; the caller has flush_lock.  After an error the rest is still there. */
-int anyc__tls_send_output(struct anyc__tls_stream *t, unsigned flags, bool *waited)
+/* Waits until the TLS stream below has sent what it has; counts as a call on it. */
+static int flush_below(struct anyc__tls_stream *below, bool *waited)
+{
+	below->inside++;
+	return anyc__tls_leave(below, ANYC_NOWAIT, true, anyc__tls_flush(below, 0, waited));
+}
+
+/*
+ * Sends once, or waits until that can be tried again, which is 0.  A send that is cancelled in a
+ * record breaks its stream; but who helps with leftovers, or handshakes, may be cancelled and go on
+ * later.  So a TLS stream below is given what it takes at once, and the wait is for its leftovers.
+ */
+static int send_once(struct anyc__tls_stream *t, const struct iovec *iov, unsigned flags,
+		     bool *waited)
+{
+	int n;
+
+	if (t->below != NULL && !(flags & ANYC_NOWAIT)) {
+		n = anyc_stream_send_some(t->transport, iov, 1, ANYC_NOWAIT);
+		if (n != ANYC_EWOULDBLOCK)
+			return n;
+		if (anyc__tls_output_used(t->below) > 0)
+			return flush_below(t->below, waited);
+		/* It is in a handshake, or another layer's room is used up. */
+	}
+	n = anyc_stream_send_some(t->transport, iov, 1, flags);
+	*waited = *waited || !(flags & ANYC_NOWAIT);
+	return n;
+}
+
+static int send_all(struct anyc__tls_stream *t, unsigned flags, bool *waited)
 {
 	while (anyc__tls_output_used(t) > 0) {
 		struct iovec iov;
@@ -117,14 +146,28 @@ int anyc__tls_send_output(struct anyc__tls_stream *t, unsigned flags, bool *wait
 		}
 		iov.iov_base = t->sending.data + t->sending.start;
 		iov.iov_len = anyc__tls_buffer_used(&t->sending);
-		n = anyc_stream_send_some(t->transport, &iov, 1, flags);
-		*waited = *waited || !(flags & ANYC_NOWAIT);
+		n = send_once(t, &iov, flags, waited);
 		if (t->transport == NULL)
 			return ANYC_ECLOSED;
 		if (n < 0)
-			return output_failed(t, n);
+			return n;
 		t->sending.start += (size_t)n;
 	}
+	return 0;
+}
+
+/* Sends all that is pending; the caller has flush_lock.  After an error the rest is still there. */
+int anyc__tls_send_output(struct anyc__tls_stream *t, unsigned flags, bool *waited)
+{
+	int rc = send_all(t, flags, waited);
+
+	if (rc == 0 && t->below != NULL && !(flags & ANYC_NOWAIT)) {
+		rc = flush_below(t->below, waited);
+		if (t->transport == NULL)
+			return ANYC_ECLOSED;
+	}
+	if (rc != 0)
+		return output_failed(t, rc);
 	t->made.start = t->made.end = 0;
 	t->sending.start = t->sending.end = 0;
 	/* The next batch is made in the buffer that has the room. */

@@ -188,6 +188,8 @@ static int make_stream(struct anyc__tls_stream **out, struct anyc_stream *transp
 	/* From here on it is counted, and must be freed as a stream. */
 	anyc_stream_init(&t->head, &anyc__tls_ops);
 	t->transport = transport;
+	ANYC_IGNORE(anyc_stream_attribute(transport, &anyc__tls_attribute_self, &t->below,
+					  sizeof t->below));
 	*out = t;
 	return 0;
 }
