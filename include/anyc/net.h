@@ -148,7 +148,7 @@ struct anyc_listener {
 	uint32_t inside_;
 	bool accepting_, closed_, freed_;
 	uint8_t pad_;
-	struct anyc_waiters_ *full_; /* where a serve waits below its limit; woken by a close */
+	struct anyc_waiters_ *full_; /* where serve waits at its limit, woken by a close; or NULL */
 	void *reserved_[2];
 };
 ANYC_API void anyc_listener_init(struct anyc_listener *l, const struct anyc_listener_ops *ops);
@@ -207,7 +207,8 @@ struct anyc_serve_options {
  * closed (0).  Connections that died in the queue are passed over; out of descriptors or memory
  * it reports once and tries every 100 ms.  With a group of its own it returns when all handlers
  * have: so closing the listener drains, and a deadline of the scope around limits that.
- *   checkpoint  yes     errors  ANYC_ECANCELED, ANYC_EINVAL, -errno
+ *   checkpoint  yes
+ *   errors  ANYC_ECANCELED, ANYC_EBUSY (another task serves or accepts), ANYC_EINVAL, -errno
  */
 ANYC_API ANYC_MUST_CHECK int anyc_serve_sized(struct anyc_listener *l, anyc_serve_fn *handler,
 					      void *arg, const struct anyc_serve_options *options,

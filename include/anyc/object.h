@@ -29,8 +29,8 @@ struct anyc_object_stream;
  *   checkpoint  yes, without ANYC_NOWAIT           cancelled  no object was taken
  *   errors  ANYC_ECANCELED; ANYC_EEOF: the end, every time; ANYC_ECLOSED, ANYC_EBROKEN,
  *           ANYC_EWOULDBLOCK, ANYC_EBUSY (datagrams: one task for each direction), ANYC_ETHREAD,
- *           ANYC_ENOTSUP (it only sends); ANYC_EINVAL: size is less than this stream's objects
- *           have, and it cannot cut them
+ *           ANYC_ENOTSUP (it only sends; its socket joins datagrams); ANYC_EINVAL: size is less
+ *           than this stream's objects have, and it cannot cut them
  */
 ANYC_API ANYC_MUST_CHECK int anyc_object_receive(struct anyc_object_stream *s, void *buf,
 						 size_t size, unsigned flags);

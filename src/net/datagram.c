@@ -249,23 +249,30 @@ int anyc__datagram_run(struct anyc_datagram *d, struct anyc__datagram_work *w)
 
 /* ------------------------------------------------------------------------------- the calls */
 
+int anyc__datagram_check_apart(const struct anyc_datagram *d, unsigned flags)
+{
+	if (ANYC__LIKELY(!d->coalesces || d->closed))
+		return 0;
+	return anyc__refuse_state(flags, ANYC_ENOTSUP, 0,
+				  "receive: on this socket datagrams come joined: "
+				  "anyc_datagram_receive_many()");
+}
+
 int anyc_datagram_receive_from(struct anyc_datagram *d, void *buf, size_t size,
 			       struct anyc_address *from)
 {
 	struct anyc__datagram_work w = { .attempt = receive_one, .direction = ANYC__READ,
 					 .call = "receive", .wait = "a datagram", .buf = buf,
 					 .size = size, .address = from };
+	int rc;
 
 	if (from != NULL)
 		memset(from, 0, sizeof *from);
 	if (ANYC__UNLIKELY(d == NULL || (buf == NULL && size > 0)))
 		return anyc__refuse_arguments(0, "receive: the %s is NULL",
 					      d == NULL ? "socket" : "buffer");
-	if (ANYC__UNLIKELY(d->coalesces && !d->closed))
-		return anyc__refuse_state(0, ANYC_ENOTSUP, 0,
-					  "receive: on this socket datagrams come joined: "
-					  "anyc_datagram_receive_many()");
-	return anyc__datagram_run(d, &w);
+	rc = anyc__datagram_check_apart(d, 0);
+	return rc == 0 ? anyc__datagram_run(d, &w) : rc;
 }
 
 int anyc_datagram_receive(struct anyc_datagram *d, void *buf, size_t size)

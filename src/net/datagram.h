@@ -60,6 +60,8 @@ union anyc__datagram_control {
 
 /* Takes an open, non-blocking socket over.  -errno: it is still the caller's. */
 int anyc__datagram_new(struct anyc_datagram **out, int fd, bool of_unix);
+/* ANYC_ENOTSUP if what is received may have been joined, which only a list can tell; or 0. */
+int anyc__datagram_check_apart(const struct anyc_datagram *d, unsigned flags);
 /* ANYC_ECLOSED, or 0. */
 int anyc__datagram_check_open(const struct anyc_datagram *d, const char *call);
 

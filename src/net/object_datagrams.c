@@ -5,6 +5,7 @@
 #include <anyc/object.h>
 
 #include "calls.h"
+#include "datagram.h"
 
 struct of_datagrams {
 	struct anyc_object_stream stream;
@@ -23,7 +24,9 @@ static int datagrams_receive(struct anyc_object_stream *s, void *buf, size_t siz
 
 	if ((flags & ANYC_NOWAIT) == 0)
 		return anyc_datagram_receive(below(s), buf, size);
-	rc = anyc_datagram_receive_many(below(s), &m, 1, flags);
+	rc = anyc__datagram_check_apart(below(s), flags);
+	if (rc == 0)
+		rc = anyc_datagram_receive_many(below(s), &m, 1, flags);
 	return rc == 1 ? (int)m.length : rc;
 }
 

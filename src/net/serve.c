@@ -106,10 +106,7 @@ static int wait_for_an_end(struct server *s)
 
 	if (rc != 0)
 		return rc;
-	s->listener->full_ = &s->below_limit;
-	rc = anyc__waiters_wait(&s->below_limit, t, NULL, "a connection to end");
-	s->listener->full_ = NULL;
-	return rc;
+	return anyc__waiters_wait(&s->below_limit, t, NULL, "a connection to end");
 }
 
 /* Until there are fewer connections, or the listener was closed, which accept says. */
@@ -153,9 +150,11 @@ static int serve_in(struct server *s, struct anyc_group *group)
 	int rc;
 
 	anyc__listener_hold(s->listener); /* it may be freed while serve is not inside accept */
+	s->listener->full_ = &s->below_limit;
 	do
 		rc = serve_one(s, group);
 	while (rc == 0);
+	s->listener->full_ = NULL;
 	anyc__listener_release(s->listener);
 	return rc > 0 ? 0 : rc;
 }
@@ -173,6 +172,9 @@ int anyc_serve_sized(struct anyc_listener *l, anyc_serve_fn *handler, void *arg,
 	rc = anyc__enter(&t);
 	if (rc != 0)
 		return rc;
+	if (l->full_ != NULL)
+		return anyc__refuse_state(0, ANYC_EBUSY, 0, "serve: another task serves the "
+					  "connections of this listener");
 	s = anyc__alloc(sizeof *s);
 	if (s == NULL)
 		return anyc_fail(-ENOMEM, ENOMEM, "serve: no memory");

@@ -78,6 +78,29 @@ static size_t take(struct pair *p, struct way *w, unsigned char *to, size_t size
 
 /* ---------------------------------------------------------------- how every operation goes */
 
+static int refuse_thread(void)
+{
+	return anyc__misuse(ANYC_ETHREAD, "a stream of a pair is used by a task of another "
+			    "thread's loop than the pair's; tasks of one loop share it");
+}
+
+/* Without waiting it may be used outside tasks too: by the pair's loop, or where there is none, if
+ * nobody waits in the pair. */
+static int check_nowait(const struct pair *p)
+{
+	const struct anyc__engine *e = anyc__current_engine();
+	int i, rc = 0;
+
+	if (e != NULL)
+		return p->engine == 0 || p->engine == anyc__engine_id(e) ? 0 : refuse_thread();
+	for (i = 0; i < 2 && rc == 0; i++) {
+		rc = anyc__waiters_check(&p->way[i].reader, "a stream of a pair");
+		if (rc == 0)
+			rc = anyc__waiters_check(&p->way[i].writer, "a stream of a pair");
+	}
+	return rc;
+}
+
 /* *t: the task, or NULL with ANYC_NOWAIT. */
 static int begin(struct anyc_task **t, struct pair *p, unsigned flags)
 {
@@ -86,7 +109,7 @@ static int begin(struct anyc_task **t, struct pair *p, unsigned flags)
 
 	*t = NULL;
 	if ((flags & ANYC_NOWAIT) != 0)
-		return 0;
+		return check_nowait(p);
 	rc = anyc__enter(t);
 	if (rc != 0)
 		return rc;
@@ -95,8 +118,7 @@ static int begin(struct anyc_task **t, struct pair *p, unsigned flags)
 		p->engine = here;
 	if (ANYC__LIKELY(p->engine == here))
 		return 0;
-	return anyc__misuse(ANYC_ETHREAD, "a stream of a pair is used by a task of another "
-			    "thread's loop than the pair's; tasks of one loop share it");
+	return refuse_thread();
 }
 
 /* How one ends that has moved n bytes, or has nothing to wait for. */

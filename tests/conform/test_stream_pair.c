@@ -236,24 +236,66 @@ static void *receive_elsewhere(void *arg)
 	char buf[1];
 	intptr_t rc = anyc_stream_receive(arg, buf, 1);
 
+	/* The thread has a loop of its own now. */
+	if (rc == ANYC_ETHREAD)
+		rc = anyc_stream_receive_flags(arg, buf, 1, ANYC_NOWAIT);
 	anyc_thread_done();
 	return (void *)rc;
+}
+
+static int called_elsewhere(void *(*call)(void *), void *arg)
+{
+	pthread_t thread;
+	void *result;
+
+	CHECK_INT(pthread_create(&thread, NULL, call, arg), ==, 0);
+	CHECK_INT(pthread_join(thread, &result), ==, 0);
+	return (int)(intptr_t)result;
 }
 
 /* Refused, with nothing taken. */
 ANYC_TEST(stream_pair, r12_another_loops_task_is_refused)
 {
 	struct anyc_stream *a, *b;
-	pthread_t thread;
-	void *result;
 
 	CHECK_OK(anyc_stream_pair(&a, &b, 0));
 	CHECK_OK(anyc_stream_send(a, "x", 1));
-	CHECK_INT(pthread_create(&thread, NULL, receive_elsewhere, b), ==, 0);
-	CHECK_INT(pthread_join(thread, &result), ==, 0);
-	CHECK_RC((int)(intptr_t)result, ANYC_ETHREAD);
+	CHECK_RC(called_elsewhere(receive_elsewhere, b), ANYC_ETHREAD);
 	CHECK_REPORT("another thread's loop");
 	CHECK_RECEIVES(b, "x");
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+}
+
+static void *send_elsewhere(void *arg)
+{
+	struct iovec x = { (char[]){ "x" }, 1 };
+
+	return (void *)(intptr_t)anyc_stream_send_some(arg, &x, 1, ANYC_NOWAIT);
+}
+
+static int receive_one(void *arg)
+{
+	CHECK_RECEIVES(arg, "y");
+	return 0;
+}
+
+/* A thread without a loop may take part while no task of the pair's waits for it. */
+ANYC_TEST(stream_pair, r12_a_thread_without_a_loop)
+{
+	struct anyc_stream *a, *b;
+	struct anyc_group g;
+
+	CHECK_OK(anyc_stream_pair(&a, &b, 0));
+	CHECK_RC(called_elsewhere(send_elsewhere, a), 1);
+	CHECK_RECEIVES(b, "x");
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, receive_one, b));
+	SETTLE();
+	CHECK_RC(called_elsewhere(send_elsewhere, a), ANYC_ETHREAD);
+	CHECK_REPORT("another thread's loop");
+	CHECK_OK(anyc_stream_send(a, "y", 1));
+	CHECK_OK(anyc_group_leave(&g, 0));
 	anyc_stream_free(a);
 	anyc_stream_free(b);
 }

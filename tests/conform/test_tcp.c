@@ -1003,6 +1003,32 @@ ANYC_TEST_NET(tcp, h10_limit)
 	anyc_listener_free(shop.listener);
 }
 
+/* Also where the first is not inside accept just now. */
+ANYC_TEST_NET(tcp, h10_one_task_serves)
+{
+	struct shop shop = { .options = { .limit = 1 } };
+	struct anyc_stream *s;
+	struct anyc_group g;
+	int i;
+
+	shop_open(&shop, &g, wait_inside);
+	SETTLE();
+	CHECK_RC(anyc_serve(shop.listener, wait_inside, &shop, NULL), ANYC_EBUSY);
+	s = visit(&shop);
+	SETTLE();
+	CHECK_RC(anyc_serve(shop.listener, wait_inside, &shop, NULL), ANYC_EBUSY);
+	CHECK_OK(anyc_scope_cancel(&shop.scope, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	anyc_stream_free(s);
+	/* It can be served again. */
+	anyc_scope_enter(&shop.scope, NULL);
+	anyc_scope_cancel(&shop.scope, NULL);
+	i = anyc_serve(shop.listener, wait_inside, &shop, NULL);
+	CHECK_RC(i, ANYC_ECANCELED);
+	CHECK_OK(anyc_scope_leave(&shop.scope, i));
+	anyc_listener_free(shop.listener);
+}
+
 ANYC_TEST_NET(tcp, h10_cancelled_at_the_limit)
 {
 	struct shop shop = { .options = { .limit = 1 } };

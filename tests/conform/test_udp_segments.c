@@ -350,6 +350,27 @@ ANYC_TEST(udp, h17_joined_and_cut_off)
 	anyc_datagram_free(b);
 }
 
+/* Of an object stream only one could be received, so none is. */
+ANYC_TEST(udp, h17_joined_ones_are_no_objects)
+{
+	struct anyc_udp_options joined = { .coalesce = true };
+	struct anyc_object_stream *objects;
+	struct anyc_datagram *a, *b;
+	char buf[8];
+	int expected;
+
+	say_something();
+	open_both(&a, &b, "127.0.0.1", &joined);
+	expected = kernel_joins(a) ? ANYC_ENOTSUP : 1;
+	CHECK_OK(anyc_object_stream_of_datagrams(&objects, a));
+	CHECK_OK(anyc_datagram_send(b, "x", 1));
+	CHECK_OK(anyc_datagram_send(b, "y", 1));
+	CHECK_RC(anyc_object_receive(objects, buf, sizeof buf, 0), expected);
+	CHECK_RC(anyc_object_receive(objects, buf, sizeof buf, ANYC_NOWAIT), expected);
+	anyc_object_stream_free(objects);
+	anyc_datagram_free(b);
+}
+
 /* A socket that joins already says so. */
 ANYC_TEST(udp, b143_adopting_one_that_joins)
 {
