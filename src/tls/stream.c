@@ -9,7 +9,8 @@
  *    each goes on while the other waits.
  *  - What a receive leaves unsent is sent by a later call.  What a send leaves unsent after a
  *    wait that failed would make its result a lie, so the stream is then broken.
- *  - A call yields exactly once, by a wait or at its end, and looks for a cancellation first.
+ *  - A call yields by a wait or at its end, and looks for a cancellation first.  In between it
+ *    gives way after each record, so that another task waits for no more than one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -344,6 +345,13 @@ static int reserve_output(struct anyc__tls_stream *t, const struct iovec *iov, i
 	return anyc__tls_buffer_reserve(&t->made, total + (size_t)records * RECORD_EXTRA);
 }
 
+/* Between two records of a send; false: the stream was closed or has failed meanwhile. */
+static bool give_way(const struct anyc__tls_stream *t)
+{
+	anyc_checkpoint_shielded();
+	return !t->closed && t->send_failure.rc == 0;
+}
+
 /* Makes at most so many records: the plaintext taken, an error, or 0: OpenSSL needs input first. */
 static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int count, int records)
 {
@@ -371,6 +379,8 @@ static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int coun
 			break;
 		advance(&c, done);
 		total += done;
+		if (c.count > 0 && records > 0 && !give_way(t))
+			break;
 	}
 	if (total > 0)
 		return (int)total;
@@ -392,6 +402,8 @@ static int send_records(struct anyc__tls_stream *t, const struct iovec *iov, int
 		return rc;
 	/* Without waiting only as much is made as one leftover record. */
 	n = encrypt(t, iov, count, flags & ANYC_NOWAIT ? 1 : SEND_RECORDS);
+	if (t->closed)
+		return ANYC_ECLOSED;
 	if (n <= 0)
 		return n;
 	rc = anyc__tls_send_output(t, flags, waited);

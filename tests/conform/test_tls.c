@@ -686,6 +686,80 @@ ANYC_TEST(tls, r16_one_send_is_one_send_below)
 	fixture_end(&f);
 }
 
+/* What another task does while one sends. */
+struct beside {
+	struct anyc_stream *closes, *frees; /* or NULL */
+	bool stop;
+	int turns, rc;
+};
+static int take_turns(void *arg)
+{
+	struct beside *b = arg;
+
+	while (!b->stop) {
+		CHECK_OK(anyc_checkpoint());
+		if (b->turns++ == 0 && b->closes != NULL)
+			b->rc = anyc_stream_close(b->closes);
+		anyc_stream_free(b->frees);
+		b->frees = NULL;
+	}
+	return 0;
+}
+
+static int send_beside(struct link *l, struct beside *b)
+{
+	static char four_records[60000];
+	struct iovec all = { four_records, sizeof four_records };
+	struct anyc_group g;
+	int rc;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, take_turns, b));
+	CHECK_OK(anyc_checkpoint());
+	rc = anyc_stream_send_some(l->client.stream, &all, 1, 0);
+	b->stop = true;
+	CHECK_OK(anyc_group_leave(&g, 0));
+	return rc;
+}
+
+ANYC_TEST(tls, r16_a_send_gives_way_after_each_record)
+{
+	struct beside beside = { .rc = 1 };
+	struct fixture f;
+	struct link l;
+
+	fixture_make(&f);
+	link_make(&l, &f, &(struct pair_options){ .capacity = 200000 });
+	CHECK_RC(send_beside(&l, &beside), 60000);
+	CHECK_INT(beside.turns, >=, 4);
+	link_free(&l);
+	fixture_end(&f);
+}
+
+ANYC_TEST(tls, r16_closed_between_the_records_of_a_send)
+{
+	struct beside beside = { .rc = 1 };
+	struct fixture f;
+	struct link l;
+	char c;
+
+	fixture_make(&f);
+	link_make(&l, &f, &(struct pair_options){ .capacity = 200000 });
+	beside.closes = l.client.stream;
+	CHECK_RC(send_beside(&l, &beside), ANYC_ECLOSED);
+	CHECK_OK(beside.rc);
+	CHECK_RC(anyc_stream_receive(l.server.stream, &c, 1), ANYC_EBROKEN);
+	link_free(&l);
+
+	link_make(&l, &f, &(struct pair_options){ .capacity = 200000 });
+	beside = (struct beside){ .frees = l.client.stream };
+	CHECK_RC(send_beside(&l, &beside), ANYC_ECLOSED);
+	CHECK_RC(anyc_stream_receive(l.server.stream, &c, 1), ANYC_EBROKEN);
+	l.client.stream = l.client.below = NULL;
+	link_free(&l);
+	fixture_end(&f);
+}
+
 /* --------------------------------------------------------------------------------- closing */
 
 ANYC_TEST(tls, r17_close_says_goodbye_and_reads_what_is_there)
