@@ -279,6 +279,8 @@ static int attach_inherited(struct anyc_loop *loop)
 	anyc__engine_fini(&old); /* after the backend has let go of its descriptor */
 	if (rc != 0)
 		return rc;
+	/* The parent's tasks are not here. */
+	backend->keepalive(self, false);
 	anyc__registry_add(&loop->entry);
 	return 0;
 }

@@ -1159,6 +1159,31 @@ static void attach_anew(void *arg)
 	CHECK_INT(host_destroy(h), ==, 0);
 }
 
+/* The parent's tasks keep the parent's loop alive, not the child's. */
+static void attach_without_tasks(void *arg)
+{
+	struct host *h = arg;
+
+	CHECK_INT(h->ops->after_fork(h), ==, 0);
+	CHECK_OK(host_attach(h));
+	host_run(h);
+	CHECK_OK(host_detach(h));
+	CHECK_INT(host_destroy(h), ==, 0);
+}
+
+ANYC_TEST_MAIN(loop, r27_a_child_of_a_loop_with_tasks, ANYC_ROWS_NATIVE)
+{
+	struct host h;
+	int n = 0;
+
+	make_attached(&h);
+	CHECK_OK(anyc_loop_spawn(h.loop, sleep_a_little, &n, NULL, NULL));
+	CHECK_INT(status_of_child(attach_without_tasks, &h), ==, 0);
+	host_run(&h);
+	CHECK_INT(n, ==, 1);
+	end_attached(&h);
+}
+
 ANYC_TEST_MAIN(loop, r27_a_child_attaches_anew, ANYC_ROWS_NATIVE)
 {
 	struct host h;
