@@ -42,6 +42,13 @@ struct anyc__engine;
 
 #define ANYC__LIKELY(x) __builtin_expect(!!(x), 1)
 #define ANYC__UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* An array that is written before it is read: without the zeros that we have every local begin
+ * with (-ftrivial-auto-var-init). */
+#if __has_attribute(uninitialized)
+#define ANYC__UNINITIALIZED __attribute__((uninitialized))
+#else
+#define ANYC__UNINITIALIZED
+#endif
 #define ANYC__CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /*

@@ -126,7 +126,7 @@ void anyc__poller_arm(struct anyc__engine *e)
 
 static void wait_epoll(struct anyc__engine *e, bool block)
 {
-	struct epoll_event event[BATCH];
+	ANYC__UNINITIALIZED struct epoll_event event[BATCH];
 	int i, n;
 
 	if (block)

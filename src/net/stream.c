@@ -270,7 +270,7 @@ static int send_pieces(struct anyc_stream *s, const struct iovec *piece, int cou
 /* Sends total bytes with the direction held; s->sent_ counts them. */
 static int send_all(struct anyc_stream *s, struct place at, size_t total)
 {
-	struct iovec piece[PIECES];
+	ANYC__UNINITIALIZED struct iovec piece[PIECES];
 	int rc;
 
 	while (s->sent_ < total) {
@@ -317,7 +317,7 @@ int anyc_stream_send(struct anyc_stream *s, const void *buf, size_t size)
 int anyc_stream_send_some(struct anyc_stream *s, const struct iovec *iov, int count, unsigned flags)
 {
 	struct place at = { .iov = iov, .count = count };
-	struct iovec piece[PIECES];
+	ANYC__UNINITIALIZED struct iovec piece[PIECES];
 	size_t total;
 	const char *wrong = bad_pieces(s, iov, count, &total);
 	int rc;

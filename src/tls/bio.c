@@ -90,7 +90,7 @@ static int bio_write(BIO *bio, const char *data, int size)
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
 {
-	struct anyc__tls_stream *t = BIO_get_data(bio);
+	const struct anyc__tls_stream *t;
 
 	(void)number;
 	(void)pointer;
@@ -98,8 +98,10 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
 	case BIO_CTRL_FLUSH:
 		return 1;
 	case BIO_CTRL_PENDING:
+		t = BIO_get_data(bio);
 		return (long)anyc__tls_buffer_used(&t->input);
 	case BIO_CTRL_WPENDING:
+		t = BIO_get_data(bio);
 		return (long)anyc__tls_buffer_used(&t->made);
 	default:
 		/* Among them BIO_CTRL_EOF: the end of the transport is judged in stream.c. */

@@ -308,25 +308,32 @@ static void advance(struct cursor *c, size_t n)
 	c->offset += n;
 }
 
-/* The next record's plaintext: a piece of the caller's, or small neighbours gathered in stage. */
-static const void *next_plaintext(const struct cursor *c, unsigned char *stage, size_t *size)
+/* A record of small neighbours. */
+static int write_gathered(SSL *ssl, const struct cursor *c, size_t *done)
 {
-	size_t n = 0, first = c->iov->iov_len - c->offset;
-	const unsigned char *data = (const unsigned char *)c->iov->iov_base + c->offset;
+	unsigned char stage[SMALL_PIECE];
+	size_t n = c->iov->iov_len - c->offset;
 	int i;
 
-	*size = first < RECORD ? first : RECORD;
-	if (c->count == 1 || first >= SMALL_PIECE)
-		return data;
-	memcpy(stage, data, first);
-	n = first;
+	memcpy(stage, (const unsigned char *)c->iov->iov_base + c->offset, n);
 	for (i = 1; i < c->count && c->iov[i].iov_len <= SMALL_PIECE - n; i++) {
 		if (c->iov[i].iov_len > 0)
 			memcpy(stage + n, c->iov[i].iov_base, c->iov[i].iov_len);
 		n += c->iov[i].iov_len;
 	}
-	*size = n;
-	return stage;
+	return SSL_write_ex(ssl, stage, n, done);
+}
+
+/* The next record: as much of a piece of the caller's as it takes, or small neighbours. */
+static int write_record(SSL *ssl, const struct cursor *c, size_t *done)
+{
+	const unsigned char *data = (const unsigned char *)c->iov->iov_base + c->offset;
+	size_t n = c->iov->iov_len - c->offset;
+
+	*done = 0;
+	if (c->count > 1 && n < SMALL_PIECE)
+		return write_gathered(ssl, c, done);
+	return SSL_write_ex(ssl, data, n < RECORD ? n : RECORD, done);
 }
 
 /* Room for the records of one batch, so that none is made that could not be kept. */
@@ -369,12 +376,10 @@ static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int coun
 		return anyc_fail(rc, 0, "TLS with %s: no memory to send", anyc__tls_peer(t));
 	advance(&c, 0);
 	while (c.count > 0 && records-- > 0) {
-		unsigned char stage[SMALL_PIECE];
-		size_t size, done = 0;
-		const void *data = next_plaintext(&c, stage, &size);
+		size_t done;
 
 		forget_errors();
-		step = classify(t, SSL_write_ex(t->ssl, data, size, &done));
+		step = classify(t, write_record(t->ssl, &c, &done));
 		if (step != STEP_DONE)
 			break;
 		advance(&c, done);
