@@ -41,9 +41,11 @@ struct anyc_tls_options {
  * What the stream does beyond stream.h:
  *   receive    An end of the transport without close_notify is ANYC_EBROKEN, with a sentence of
  *              its own and errno 0, and so is every later call.
- *   send       Cancelled, or failed, after its first byte was encrypted, it leaves a record that
- *              can be neither finished nor taken back: the stream is ANYC_EBROKEN from then on.
- *              With ANYC_NOWAIT at most one record is accepted, which may go out with a later call.
+ *   send       Cancelled, or failed, as it waits after its first byte was encrypted, it leaves a
+ *              record that can be neither finished nor taken back: the stream is ANYC_EBROKEN from
+ *              then on.  After each record it gives way; cancelled there it has accepted what was
+ *              encrypted, which may go out with a later call, as the one record at most may that
+ *              is accepted with ANYC_NOWAIT.
  *   close      Sends close_notify, ends the transport's sending direction, reads what is there,
  *              closes the transport; it does not wait for the peer's close_notify.  In a
  *              cancelled scope, and in free, close_notify is one attempt that does not wait.

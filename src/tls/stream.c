@@ -352,15 +352,17 @@ static int reserve_output(struct anyc__tls_stream *t, const struct iovec *iov, i
 	return anyc__tls_buffer_reserve(&t->made, total + (size_t)records * RECORD_EXTRA);
 }
 
-/* Between two records of a send; false: the stream was closed or has failed meanwhile. */
-static bool give_way(const struct anyc__tls_stream *t)
+/* Between two records of a send; false: no more of them now. */
+static bool give_way(const struct anyc__tls_stream *t, bool *waited)
 {
 	anyc_checkpoint_shielded();
-	return !t->closed && t->send_failure.rc == 0;
+	*waited = true;
+	return !t->closed && t->send_failure.rc == 0 && !anyc_has_pending_cancellation();
 }
 
 /* Makes at most so many records: the plaintext taken, an error, or 0: OpenSSL needs input first. */
-static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int count, int records)
+static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int count, int records,
+		   bool *waited)
 {
 	struct cursor c = { iov, count, 0 };
 	enum step step = STEP_DONE;
@@ -384,7 +386,7 @@ static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int coun
 			break;
 		advance(&c, done);
 		total += done;
-		if (c.count > 0 && records > 0 && !give_way(t))
+		if (c.count > 0 && records > 0 && !give_way(t, waited))
 			break;
 	}
 	if (total > 0)
@@ -406,11 +408,14 @@ static int send_records(struct anyc__tls_stream *t, const struct iovec *iov, int
 	if (rc != 0)
 		return rc;
 	/* Without waiting only as much is made as one leftover record. */
-	n = encrypt(t, iov, count, flags & ANYC_NOWAIT ? 1 : SEND_RECORDS);
+	n = encrypt(t, iov, count, flags & ANYC_NOWAIT ? 1 : SEND_RECORDS, waited);
 	if (t->closed)
 		return ANYC_ECLOSED;
 	if (n <= 0)
 		return n;
+	/* Cancelled by now, it says what it has taken, and the next call that it is cancelled. */
+	if (*waited && anyc_has_pending_cancellation())
+		flags |= ANYC_NOWAIT;
 	rc = anyc__tls_send_output(t, flags, waited);
 	if (rc == 0 || ((flags & ANYC_NOWAIT) && rc == ANYC_EWOULDBLOCK))
 		return n;

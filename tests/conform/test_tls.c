@@ -689,6 +689,8 @@ ANYC_TEST(tls, r16_one_send_is_one_send_below)
 /* What another task does while one sends. */
 struct beside {
 	struct anyc_stream *closes, *frees; /* or NULL */
+	bool cancels;                       /* the sender's scope */
+	struct anyc_scope scope;
 	bool stop;
 	int turns, rc;
 };
@@ -702,6 +704,9 @@ static int take_turns(void *arg)
 			b->rc = anyc_stream_close(b->closes);
 		anyc_stream_free(b->frees);
 		b->frees = NULL;
+		if (b->cancels)
+			CHECK_OK(anyc_scope_cancel(&b->scope, NULL));
+		b->cancels = false;
 	}
 	return 0;
 }
@@ -716,7 +721,11 @@ static int send_beside(struct link *l, struct beside *b)
 	anyc_group_enter(&g, NULL);
 	CHECK_OK(anyc_spawn(&g, take_turns, b));
 	CHECK_OK(anyc_checkpoint());
+	anyc_scope_enter(&b->scope, NULL);
 	rc = anyc_stream_send_some(l->client.stream, &all, 1, 0);
+	if (anyc_has_pending_cancellation())
+		CHECK_RC(anyc_stream_send_some(l->client.stream, &all, 1, 0), ANYC_ECANCELED);
+	CHECK_OK(anyc_scope_leave(&b->scope, 0));
 	b->stop = true;
 	CHECK_OK(anyc_group_leave(&g, 0));
 	return rc;
@@ -733,6 +742,47 @@ ANYC_TEST(tls, r16_a_send_gives_way_after_each_record)
 	CHECK_RC(send_beside(&l, &beside), 60000);
 	CHECK_INT(beside.turns, >=, 4);
 	link_free(&l);
+	fixture_end(&f);
+}
+
+/* What was taken by then arrives, if not at once, and the stream is whole. */
+static void cancel_between_records(struct fixture *f, size_t capacity)
+{
+	struct transfer in = { .piece = 100000 };
+	struct beside beside = { .cancels = true };
+	struct link l;
+	int rc;
+
+	link_make(&l, f, &(struct pair_options){ .capacity = capacity });
+	rc = send_beside(&l, &beside);
+	CHECK_INT(rc, >, 0);
+	CHECK_INT(rc, <, 60000);
+	in.size = (size_t)rc;
+	in.stream = l.server.stream;
+	if (capacity < in.size) {
+		struct receiver answer = { .stream = l.client.stream };
+		struct anyc_group g;
+
+		anyc_group_enter(&g, NULL);
+		CHECK_OK(anyc_spawn(&g, receive_task, &answer));
+		CHECK_OK(transfer_in(&in));
+		CHECK_OK(anyc_stream_send(l.server.stream, "thanks", 6));
+		CHECK_OK(anyc_group_leave(&g, 0));
+		CHECK_RC(answer.rc, 6);
+	} else {
+		CHECK_OK(transfer_in(&in));
+	}
+	check_talk(l.client.stream, l.server.stream);
+	link_free(&l);
+}
+
+ANYC_TEST(tls, r16_cancelled_between_the_records_of_a_send)
+{
+	struct fixture f;
+
+	fixture_make(&f);
+	cancel_between_records(&f, 200000);
+	cancel_between_records(&f, 1000);
 	fixture_end(&f);
 }
 
