@@ -470,7 +470,7 @@ int anyc__tls_goodbye(struct anyc__tls_stream *t, unsigned flags, bool *waited)
 	int rc;
 
 	/* A task inside a send loses its data: an end that looks clean would hide that. */
-	if (!t->ready || t->send_failure.rc != 0 || t->head.sending_)
+	if (!t->ready || t->send_failure.rc != 0 || t->head.sending_ || t->flushed_from_above > 0)
 		return 0;
 	if (!(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)) {
 		forget_errors();

@@ -68,6 +68,7 @@ struct anyc__tls_stream {
 	int64_t handshake_timeout, handshake_deadline;
 	pid_t pid;       /* a forked child says no goodbye on its parent's connection */
 	unsigned inside; /* calls under way, also those the generic layer does not count */
+	unsigned flushed_from_above; /* of them: a TLS stream above waits for what is to be sent */
 	bool server, ragged_eof, insecure;
 	bool ready;       /* the handshake is done */
 	bool peer_closed; /* the clean end */

@@ -104,11 +104,16 @@ static int output_failed(struct anyc__tls_stream *t, int rc)
 	return rc;
 }
 
-/* Waits until the TLS stream below has sent what it has; counts as a call on it. */
+/* Waits until the TLS stream below has sent what it has; counts as a call on it, a send. */
 static int flush_below(struct anyc__tls_stream *below, bool *waited)
 {
+	int rc;
+
 	below->inside++;
-	return anyc__tls_leave(below, ANYC_NOWAIT, true, anyc__tls_flush(below, 0, waited));
+	below->flushed_from_above++;
+	rc = anyc__tls_flush(below, 0, waited);
+	below->flushed_from_above--;
+	return anyc__tls_leave(below, ANYC_NOWAIT, true, rc);
 }
 
 /*
