@@ -34,6 +34,7 @@ static struct side bulk_sides[] = {
 	BY_HAND("blocking sockets", "net_blocking", ""),
 	OTHER("libevent's bufferevent", "net_bufferevent"),
 	OTHER("Go's net", "net_go"),
+	BY_HAND("epoll by hand", "net_epoll", ""),
 	ANYC("anyc alone", "anyc", 0),
 	ANYC("anyc on libuv", "libuv", 0),
 	ANYC("anyc on libevent", "libevent", 0),
