@@ -386,6 +386,7 @@ static int encrypt(struct anyc__tls_stream *t, const struct iovec *iov, int coun
 			break;
 		advance(&c, done);
 		total += done;
+		t->records++;
 		if (c.count > 0 && records > 0 && !give_way(t, waited))
 			break;
 	}

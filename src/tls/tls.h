@@ -55,13 +55,15 @@ struct anyc__tls_failure {
 struct anyc__tls_stream {
 	struct anyc_stream head;
 	struct anyc_stream *transport; /* NULL once closed or given back */
-	struct anyc__tls_stream *below; /* with a transport: the TLS stream in it, or NULL */
+	struct anyc__tls_stream *below; /* with a transport: a TLS stream in it, or NULL */
+	bool below_sends;               /* it is what takes our output: in a staple it may not be */
 	SSL *ssl;
 	struct anyc__tls_settings *settings;
 	/* Ciphertext: received; made by OpenSSL; on its way to the transport. */
 	struct anyc__tls_buffer input, made, sending;
 	size_t input_size;           /* what the next wait should have room for */
 	uint64_t pulls;              /* times that input was filled, or ended */
+	uint64_t records;            /* made of what was sent */
 	struct anyc_lock pull_lock;  /* one task receives from the transport */
 	struct anyc_lock flush_lock; /* one task sends to it */
 	struct anyc__tls_failure receive_failure, send_failure;

@@ -116,6 +116,20 @@ static int flush_below(struct anyc__tls_stream *below, bool *waited)
 	return anyc__tls_leave(below, ANYC_NOWAIT, true, rc);
 }
 
+/* Sends once, as flags say, and learns whether the TLS stream below takes it. */
+static int send_some(struct anyc__tls_stream *t, const struct iovec *iov, unsigned flags,
+		     bool *waited)
+{
+	const struct anyc__tls_stream *below = t->below;
+	uint64_t records = below != NULL ? below->records : 0;
+	int n = anyc_stream_send_some(t->transport, iov, 1, flags);
+
+	*waited = *waited || !(flags & ANYC_NOWAIT);
+	if (n > 0 && below != NULL && t->transport != NULL && below->records != records)
+		t->below_sends = true;
+	return n;
+}
+
 /*
  * Sends once, or waits until that can be tried again, which is 0.  A send that is cancelled in a
  * record breaks its stream; but who helps with leftovers, or handshakes, may be cancelled and go on
@@ -126,17 +140,15 @@ static int send_once(struct anyc__tls_stream *t, const struct iovec *iov, unsign
 {
 	int n;
 
-	if (t->below != NULL && !(flags & ANYC_NOWAIT)) {
-		n = anyc_stream_send_some(t->transport, iov, 1, ANYC_NOWAIT);
-		if (n != ANYC_EWOULDBLOCK)
-			return n;
-		if (anyc__tls_output_used(t->below) > 0)
-			return flush_below(t->below, waited);
-		/* It is in a handshake, or another layer's room is used up. */
-	}
-	n = anyc_stream_send_some(t->transport, iov, 1, flags);
-	*waited = *waited || !(flags & ANYC_NOWAIT);
-	return n;
+	if (!t->below_sends || (flags & ANYC_NOWAIT))
+		return send_some(t, iov, flags, waited);
+	n = anyc_stream_send_some(t->transport, iov, 1, ANYC_NOWAIT);
+	if (n != ANYC_EWOULDBLOCK)
+		return n;
+	if (anyc__tls_output_used(t->below) > 0)
+		return flush_below(t->below, waited);
+	/* It is in a handshake, or another layer's room is used up. */
+	return send_some(t, iov, flags, waited);
 }
 
 static int send_all(struct anyc__tls_stream *t, unsigned flags, bool *waited)
@@ -166,7 +178,7 @@ int anyc__tls_send_output(struct anyc__tls_stream *t, unsigned flags, bool *wait
 {
 	int rc = send_all(t, flags, waited);
 
-	if (rc == 0 && t->below != NULL && !(flags & ANYC_NOWAIT)) {
+	if (rc == 0 && t->below_sends && !(flags & ANYC_NOWAIT)) {
 		rc = flush_below(t->below, waited);
 		if (t->transport == NULL)
 			return ANYC_ECLOSED;

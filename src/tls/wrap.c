@@ -190,6 +190,7 @@ static int make_stream(struct anyc__tls_stream **out, struct anyc_stream *transp
 	t->transport = transport;
 	ANYC_IGNORE(anyc_stream_attribute(transport, &anyc__tls_attribute_self, &t->below,
 					  sizeof t->below));
+	t->below_sends = t->below != NULL && &t->below->head == transport;
 	*out = t;
 	return 0;
 }

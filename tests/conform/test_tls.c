@@ -1339,6 +1339,35 @@ ANYC_TEST(tls, g01_tls_in_tls_keeps_what_is_to_be_sent)
 	fixture_end(&f);
 }
 
+/* Of two TLS streams below one receives and the other sends. */
+ANYC_TEST(tls, g01_tls_over_a_staple_of_two)
+{
+	struct pair_options small = { .capacity = 1000 };
+	struct transfer out = { .size = 45000, .piece = 5000 };
+	struct transfer in = { .size = 45000, .piece = 1000 };
+	struct anyc_stream *client, *server;
+	struct anyc_group g;
+	struct fixture f;
+	struct link to, from, l;
+
+	fixture_make(&f);
+	link_make(&to, &f, &small);
+	link_make(&from, &f, &small);
+	CHECK_OK(anyc_stream_staple(&client, from.client.stream, to.client.stream));
+	CHECK_OK(anyc_stream_staple(&server, to.server.stream, from.server.stream));
+	link_over(&l, &f, client, server);
+	out.stream = l.client.stream;
+	in.stream = l.server.stream;
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, transfer_out, &out));
+	CHECK_OK(transfer_in(&in));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK(in.hash == out.hash);
+	check_talk(l.client.stream, l.server.stream);
+	link_free(&l);
+	fixture_end(&f);
+}
+
 ANYC_TEST(tls, g12_attributes)
 {
 	static const char *const names[] = { "TLSv1.2", "TLSv1.3" };
