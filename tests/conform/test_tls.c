@@ -1010,16 +1010,19 @@ ANYC_TEST(tls, r17_closed_while_a_task_receives)
 ANYC_TEST(tls, b150_a_send_after_a_cancelled_unwrap)
 {
 	struct unwrapper client, again;
-	struct anyc_scope limit;
+	struct anyc_group g;
 	struct fixture f;
 	struct link l;
 
 	fixture_make(&f);
 	link_make(&l, &f, NULL);
 	again = client = (struct unwrapper){ .stream = l.client.stream };
-	anyc_scope_enter_timeout(&limit, MS(5));
-	CHECK_OK(unwrap_task(&client));
-	CHECK_RC(anyc_scope_leave(&limit, client.rc), ANYC_ETIMEDOUT);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, unwrap_task, &client));
+	SETTLE();
+	anyc_group_cancel(&g, NULL);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(client.rc, ANYC_ECANCELED);
 	CHECK_OK(anyc_stream_send(l.server.stream, "hello", 5));
 	CHECK_RC(anyc_stream_send(l.client.stream, "x", 1), ANYC_ECLOSED);
 	check_receives(l.client.stream, "hello");
