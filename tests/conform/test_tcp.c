@@ -1009,7 +1009,7 @@ ANYC_TEST_NET(tcp, h10_one_task_serves)
 	struct shop shop = { .options = { .limit = 1 } };
 	struct anyc_stream *s;
 	struct anyc_group g;
-	int i;
+	int rc;
 
 	shop_open(&shop, &g, wait_inside);
 	SETTLE();
@@ -1023,9 +1023,9 @@ ANYC_TEST_NET(tcp, h10_one_task_serves)
 	/* It can be served again. */
 	anyc_scope_enter(&shop.scope, NULL);
 	anyc_scope_cancel(&shop.scope, NULL);
-	i = anyc_serve(shop.listener, wait_inside, &shop, NULL);
-	CHECK_RC(i, ANYC_ECANCELED);
-	CHECK_OK(anyc_scope_leave(&shop.scope, i));
+	rc = anyc_serve(shop.listener, wait_inside, &shop, NULL);
+	CHECK_RC(rc, ANYC_ECANCELED);
+	CHECK_OK(anyc_scope_leave(&shop.scope, rc));
 	anyc_listener_free(shop.listener);
 }
 
