@@ -94,6 +94,17 @@ static int await_ends(struct soak *s)
 	return s->failed ? ANYC_ECLOSED : rc;
 }
 
+/* A loop gives the stacks of a burst back when nothing is ready, 1,024 of them at a time. */
+static int await_stacks(const struct soak *s)
+{
+	unsigned times = (s->connections + s->tls_connections) / 1024 + 1;
+	int rc = 0;
+
+	while (rc == 0 && times-- > 0)
+		rc = anyc_sleep(ANYC_MILLISECOND);
+	return rc;
+}
+
 /* Looks at itself each time that all connections have ended. */
 static int watch(struct soak *s)
 {
@@ -107,6 +118,8 @@ static int watch(struct soak *s)
 			rc = soak_wait(s, &s->ended, phase + 1, "all clients were through");
 		if (rc == 0)
 			rc = await_ends(s);
+		if (rc == 0)
+			rc = await_stacks(s);
 		if (rc == 0)
 			soak_look(s, "server", figures, phase);
 		s->measured = phase + 1;
