@@ -45,8 +45,8 @@ struct anyc_addresses {
  * Literals and localhost need no thread; others are looked up in worker threads, of which at
  * most eight are busy at once.  A name in another script than ASCII is given as its A-label
  * (xn--...).  Free the list with anyc_addresses_free().
- *   checkpoint  yes     cancelled  the look-up goes on unheard, as one of the eight; nothing is
- *                                  left to free
+ *   checkpoint  yes     cancelled  a look-up that has begun goes on unheard, as one of the eight;
+ *                                  nothing is left to free
  *   errors  ANYC_ECANCELED, ANYC_EAI_*, ANYC_EINVAL, -ENOMEM, -EAGAIN (no thread)
  */
 ANYC_API ANYC_MUST_CHECK int anyc_resolve_sized(struct anyc_addresses *out, const char *host,
@@ -85,7 +85,7 @@ enum {
 /*
  * Looks up the name of an address (getnameinfo(3)) in a worker thread; of these too at most eight
  * are busy at once, beside those of anyc_resolve().
- *   checkpoint  yes     cancelled  the look-up goes on unheard; nothing is left to free
+ *   checkpoint  yes     cancelled  as that of anyc_resolve(): nothing is left to free
  *   errors  ANYC_ECANCELED, ANYC_EAI_*, ANYC_EINVAL, -ENOMEM, -EAGAIN (no thread)
  */
 ANYC_API ANYC_MUST_CHECK int anyc_resolve_address(struct anyc_name *out,

@@ -26,7 +26,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t more; /* for one idle thread: there is a job */
 	unsigned threads, idle, queued;
-	struct anyc__job *first, *last; /* to be run now */
+	struct anyc__job_line line; /* to be run now */
 } pool;
 
 /* ------------------------------------------------------------------------- once, each fork */
@@ -46,8 +46,7 @@ static void pool_make(void)
 	pool.threads = 0;
 	pool.idle = 0;
 	pool.queued = 0;
-	pool.first = NULL;
-	pool.last = NULL;
+	pool.line = (struct anyc__job_line){ 0 };
 }
 
 static void pool_ready(void)
@@ -74,46 +73,61 @@ static void class_ready(struct anyc__worker_class *c)
 		return;
 	c->fork_generation = anyc__fork_generation();
 	c->running = 0;
-	c->first = NULL;
-	c->last = NULL;
+	c->line = (struct anyc__job_line){ 0 };
 }
 
 /* --------------------------------------------------------------------------------- queues */
 
-static void append(struct anyc__job **first, struct anyc__job **last, struct anyc__job *j)
+static void append(struct anyc__job_line *line, struct anyc__job *j)
 {
+	j->line = line;
 	j->next = NULL;
-	if (*first == NULL)
-		*first = j;
+	j->prev = line->last;
+	if (line->first == NULL)
+		line->first = j;
 	else
-		(*last)->next = j;
-	*last = j;
+		line->last->next = j;
+	line->last = j;
 }
 
-static struct anyc__job *take(struct anyc__job **first)
+static void take_out(struct anyc__job *j)
 {
-	struct anyc__job *j = *first;
+	struct anyc__job_line *line = j->line;
 
-	if (j != NULL)
-		*first = j->next;
-	return j;
+	if (j->prev != NULL)
+		j->prev->next = j->next;
+	else
+		line->first = j->next;
+	if (j->next != NULL)
+		j->next->prev = j->prev;
+	else
+		line->last = j->prev;
+	j->line = NULL;
 }
 
 static void queue(struct anyc__job *j)
 {
-	append(&pool.first, &pool.last, j);
+	append(&pool.line, j);
 	pool.queued++;
+}
+
+static void unqueue(struct anyc__job *j)
+{
+	take_out(j);
+	pool.queued--;
 }
 
 /* A job of the class has ended: its place goes to the next in line. */
 static void class_next(struct anyc__worker_class *c)
 {
-	struct anyc__job *next = take(&c->first);
+	struct anyc__job *next = c->line.first;
 
-	if (next != NULL)
+	if (next != NULL) {
+		take_out(next);
 		queue(next);
-	else
+	} else {
 		c->running--;
+	}
 }
 
 /* -------------------------------------------------------------------------------- threads */
@@ -146,10 +160,10 @@ static bool idle(void)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += IDLE_SECONDS;
 	pool.idle++;
-	while (pool.first == NULL && rc == 0)
+	while (pool.line.first == NULL && rc == 0)
 		rc = pthread_cond_timedwait(&pool.more, &pool.lock, &until);
 	pool.idle--;
-	return pool.first != NULL;
+	return pool.line.first != NULL;
 }
 
 static void *worker_main(void *arg)
@@ -158,9 +172,9 @@ static void *worker_main(void *arg)
 
 	(void)arg;
 	pthread_mutex_lock(&pool.lock);
-	while (pool.first != NULL || idle()) {
-		j = take(&pool.first);
-		pool.queued--;
+	while (pool.line.first != NULL || idle()) {
+		j = pool.line.first;
+		unqueue(j);
 		pthread_mutex_unlock(&pool.lock);
 		j->work(j);
 		pthread_mutex_lock(&pool.lock);
@@ -213,7 +227,7 @@ static int submit(struct anyc__job *j)
 
 	class_ready(c);
 	if (c->running >= c->limit) {
-		append(&c->first, &c->last, j);
+		append(&c->line, j);
 		return 0;
 	}
 	c->running++;
@@ -221,8 +235,7 @@ static int submit(struct anyc__job *j)
 	if (staff() == 0)
 		return 0;
 	/* No thread runs, so the job is the only one there is. */
-	take(&pool.first);
-	pool.queued--;
+	unqueue(j);
 	c->running--;
 	return -EAGAIN;
 }
@@ -235,6 +248,7 @@ int anyc__worker_start(struct anyc__job *j, struct anyc__engine *e)
 	if (rc != 0)
 		return rc;
 	j->token = anyc_token_ref(token);
+	j->fork_generation = anyc__fork_generation();
 	pool_ready();
 	pthread_mutex_lock(&pool.lock);
 	rc = submit(j);
@@ -243,4 +257,24 @@ int anyc__worker_start(struct anyc__job *j, struct anyc__engine *e)
 		anyc_token_unref(token);
 	errno = saved;
 	return rc;
+}
+
+bool anyc__worker_withdraw(struct anyc__job *j)
+{
+	struct anyc__job_line *line;
+
+	if (j->fork_generation != anyc__fork_generation())
+		return false;
+	pthread_mutex_lock(&pool.lock);
+	line = j->line;
+	if (line == &pool.line) {
+		unqueue(j);
+		class_next(j->of);
+	} else if (line != NULL) {
+		take_out(j);
+	}
+	pthread_mutex_unlock(&pool.lock);
+	if (line != NULL)
+		anyc_token_unref(j->token);
+	return line != NULL;
 }

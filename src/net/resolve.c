@@ -5,8 +5,8 @@
  * worker thread.
  *
  * Rules
- *  - getaddrinfo(3) cannot be stopped: a cancelled task leaves its look-up behind.  The look-up
- *    then belongs to nobody and frees itself when it is done.
+ *  - getaddrinfo(3) cannot be stopped: a cancelled task leaves a look-up behind that has begun.
+ *    It then belongs to nobody and frees itself when it is done.
  *  - task is read and written on the engine's thread only; the worker sees the names and the
  *    result.
  *  - A list has room for the power of two at or above its count: anyc_addresses_add() relies on it.
@@ -345,6 +345,8 @@ static void abandon(struct anyc_task *t, void *arg)
 
 	(void)t;
 	l->task = NULL;
+	if (anyc__worker_withdraw(&l->job))
+		lookup_free(l);
 }
 
 static struct lookup *lookup_new(const struct question *q)

@@ -2,8 +2,8 @@
 /*
  * Addresses to names, by getnameinfo(3) in a worker thread.
  *
- * Rule: as in resolve.c, a cancelled task leaves its look-up behind, which then belongs to nobody
- * and frees itself.  It has a limit of its own, so that neither kind holds the other up.
+ * Rule: as in resolve.c, a cancelled task leaves behind a look-up that has begun, which then
+ * belongs to nobody and frees itself.  It has a limit of its own, so that neither kind holds the other up.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -55,6 +55,8 @@ static void abandon(struct anyc_task *t, void *arg)
 
 	(void)t;
 	l->task = NULL;
+	if (anyc__worker_withdraw(&l->job))
+		anyc__free(l);
 }
 
 static int fail(const struct anyc_address *a, int rc)
