@@ -44,7 +44,7 @@ static uint8_t waited_for(const struct anyc__fd *f)
 			 (f->waiting[1] != NULL ? ANYC__WRITE : 0));
 }
 
-static bool inherited(const struct anyc__fd *f)
+bool anyc__fd_inherited(const struct anyc__fd *f)
 {
 	return f->fork_generation != anyc__fork_generation();
 }
@@ -300,7 +300,7 @@ int anyc__fd_check(const struct anyc__fd *f, const struct anyc_task *t)
 {
 	int rc;
 
-	if (inherited(f))
+	if (anyc__fd_inherited(f))
 		return anyc_fail(ANYC_EFORKED, 0, "descriptor %d was opened by the parent process; "
 				 "a child may adopt listeners anew", f->fd);
 	if (f->engine == NULL)
@@ -326,7 +326,7 @@ static void wait_abort(struct anyc_task *t, void *arg)
 	f->waiting[f->waiting[0] == t ? 0 : 1] = NULL;
 	e->fds.waiting--;
 	single_update(e, f);
-	if (f->kind != ANYC__FD_BORROWED || f->slot == 0 || inherited(f))
+	if (f->kind != ANYC__FD_BORROWED || f->slot == 0 || anyc__fd_inherited(f))
 		return;
 	left = waited_for(f);
 	if (left != 0) {
@@ -474,7 +474,7 @@ static int detach(struct anyc__fd *f)
 		return -1;
 	f->closed = true;
 	f->fd = -1;
-	if (e == NULL || inherited(f))
+	if (e == NULL || anyc__fd_inherited(f))
 		return fd;
 	if (f->slot != 0) {
 		anyc__poller_remove(e, fd);

@@ -61,6 +61,8 @@ int anyc__fd_wait_until(struct anyc__fd *f, struct anyc_task *t, enum anyc__dire
 			int64_t when, const char *what);
 /* 0, or ANYC_ETHREAD / ANYC_EFORKED / ANYC_EGONE if the current engine may not use it. */
 int anyc__fd_check(const struct anyc__fd *f, const struct anyc_task *t);
+/* It was opened by the parent of this process. */
+bool anyc__fd_inherited(const struct anyc__fd *f);
 /*
  * Makes it nobody's, so that this task's engine may have it: asks the engine that has it and waits
  * until that has let go.  For a descriptor of anyc's own, in a checkpoint after anyc__enter().

@@ -11,6 +11,7 @@
  *  - The memory goes when the socket was freed and the last call inside has returned.
  */
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "datagram.h"
@@ -113,7 +114,12 @@ static ssize_t send_some(struct anyc_datagram *d, struct anyc__datagram_work *w)
 {
 	ssize_t n = anyc__datagram_send_alike(d, w);
 
-	return n != 0 ? n : send_list(d, w);
+	if (n != 0)
+		return n;
+	n = send_list(d, w);
+	if (n > 0 && w->refused != 0)
+		anyc__datagram_cut_less(d, w->messages[0].size, w->refused);
+	return n;
 }
 
 /* ------------------------------------------------------------------------------- failures */
@@ -170,6 +176,40 @@ static bool is_addressed(const struct anyc__datagram_work *w)
 	return w->address != NULL || (w->messages != NULL && w->messages[0].address.length > 0);
 }
 
+static bool has_room(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0;
+}
+
+static void stop_pausing(struct anyc_task *t, void *arg)
+{
+	struct anyc_datagram *d = arg;
+
+	(void)t;
+	d->pausing = NULL;
+}
+
+/*
+ * Waits for a receiver that may be full until then, or until there is an event.  If the socket
+ * itself has room no event tells of the receiver; but each attempt makes one, as it gives back what
+ * it has allocated, and to wait for that would be a loop without a pause.
+ */
+static int await_receiver(struct anyc_datagram *d, struct anyc_task *t,
+			  const struct anyc__datagram_work *w, int64_t until)
+{
+	int rc;
+
+	if (has_room(d->fd.fd)) {
+		d->pausing = t;
+		rc = anyc__park_until(t, until, stop_pausing, d, w->wait);
+	} else {
+		rc = anyc__fd_wait_until(&d->fd, t, w->direction, until, w->wait);
+	}
+	return rc == ANYC_ETIMEDOUT ? 0 : rc;
+}
+
 /* Waits until the direction may be tried; *pause is how long without an event. */
 static int await(struct anyc_datagram *d, struct anyc_task *t,
 		 const struct anyc__datagram_work *w, int64_t *pause)
@@ -179,10 +219,8 @@ static int await(struct anyc_datagram *d, struct anyc_task *t,
 	if ((w->flags & ANYC_NOWAIT) != 0)
 		return ANYC_EWOULDBLOCK;
 	if (d->of_unix && w->direction == ANYC__WRITE && (!d->connected || is_addressed(w))) {
-		rc = anyc__fd_wait_until(&d->fd, t, w->direction,
-					 anyc__now(anyc__task_engine(t)) + *pause, w->wait);
+		rc = await_receiver(d, t, w, anyc__now(anyc__task_engine(t)) + *pause);
 		*pause = *pause < LONGEST_PAUSE ? *pause * 2 : LONGEST_PAUSE;
-		rc = rc == ANYC_ETIMEDOUT ? 0 : rc;
 	} else {
 		rc = anyc__fd_wait(&d->fd, t, w->direction, w->wait);
 	}
@@ -359,9 +397,20 @@ int anyc_datagram_send_many(struct anyc_datagram *d, const struct anyc_message *
 
 /* --------------------------------------------------------------------------------- closing */
 
+/* In a forked child the task is the parent's. */
+static void wake_pausing(struct anyc_datagram *d)
+{
+	struct anyc_task *t = d->pausing;
+
+	d->pausing = NULL;
+	if (t != NULL && !anyc__fd_inherited(&d->fd))
+		anyc__unpark(t, ANYC_ECLOSED);
+}
+
 static void close_open(struct anyc_datagram *d)
 {
 	d->closed = true;
+	wake_pausing(d);
 	anyc__bound_path_remove(d->path);
 	d->path = NULL;
 	anyc__fd_close(&d->fd);

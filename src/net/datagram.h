@@ -21,6 +21,7 @@ struct anyc_datagram {
 	size_t most_segment; /* up to this size the kernel cuts segments itself; 0: it does not */
 	struct anyc_address remote;    /* if connected */
 	struct anyc__bound_path *path; /* to be removed at close, or NULL */
+	struct anyc_task *pausing;     /* before it tries a full receiver again, or NULL */
 };
 
 /* What a call is about; at least 0 from attempt: the result, else errno. */
@@ -35,6 +36,7 @@ struct anyc__datagram_work {
 	struct anyc_address *address; /* from where, or to where */
 	struct anyc_message *messages;
 	size_t count;
+	int refused; /* the errno with which the kernel would not send them as one, or 0 */
 };
 /* Does it with the direction held, until it has a result. */
 int anyc__datagram_run(struct anyc_datagram *d, struct anyc__datagram_work *w);
@@ -49,6 +51,8 @@ size_t anyc__datagram_segment(struct msghdr *message, size_t length);
  * one datagram: their number; 0 if there is nothing to gain, or the kernel cannot; or -1.
  */
 ssize_t anyc__datagram_send_alike(struct anyc_datagram *d, struct anyc__datagram_work *w);
+/* What it refused to cut then went one by one: from now on it is not asked to. */
+void anyc__datagram_cut_less(struct anyc_datagram *d, size_t segment, int refused);
 /* Has what is received joined where the kernel can.  -errno */
 int anyc__datagram_coalesce(int fd);
 bool anyc__datagram_coalesces(int fd);

@@ -72,22 +72,16 @@ static bool can_cut(struct anyc_datagram *d, size_t segment)
 	return segment <= d->most_segment;
 }
 
-/* The kernel has refused to cut: whether they may be sent one by one instead, now and later. */
-static bool cannot_cut(struct anyc_datagram *d, size_t segment)
+/* The kernel has refused: it may be the cutting, or the address. */
+static bool may_be_the_cutting(int err)
 {
-	switch (errno) {
-	case EINVAL:
-	case EMSGSIZE:
-		d->most_segment = segment - 1;
-		return true;
-	case EIO:
-	case ENOPROTOOPT:
-	case EOPNOTSUPP:
-		d->most_segment = 0;
-		return true;
-	default:
-		return false;
-	}
+	return err == EINVAL || err == EMSGSIZE || err == EIO || err == ENOPROTOOPT ||
+	       err == EOPNOTSUPP;
+}
+
+void anyc__datagram_cut_less(struct anyc_datagram *d, size_t segment, int refused)
+{
+	d->most_segment = refused == EINVAL || refused == EMSGSIZE ? segment - 1 : 0;
 }
 
 static void address(struct msghdr *m, const struct anyc_address *to)
@@ -160,8 +154,13 @@ static ssize_t send_segments(struct anyc_datagram *d, struct anyc__datagram_work
 	bool cut = w->size > w->segment && can_cut(d, w->segment);
 	ssize_t n = cut ? send_cut(d, w) : send_one_by_one(d, w);
 
-	if (n < 0 && cut && cannot_cut(d, w->segment))
+	if (n < 0 && cut && may_be_the_cutting(errno)) {
+		int refused = errno;
+
 		n = send_one_by_one(d, w);
+		if (n > 0)
+			anyc__datagram_cut_less(d, w->segment, refused);
+	}
 	if (n > 0)
 		w->moved = (size_t)n;
 	return n;
@@ -219,13 +218,16 @@ ssize_t anyc__datagram_send_alike(struct anyc_datagram *d, struct anyc__datagram
 	struct iovec iov[SEGMENTS_AT_ONCE];
 	ssize_t sent;
 
+	w->refused = 0;
 	if (n < 2 || (n < ALIKE_LEAST && n < w->count) || !can_cut(d, first->size))
 		return 0;
 	for (i = 0; i < n; i++)
 		iov[i] = (struct iovec){ .iov_base = first[i].data, .iov_len = first[i].size };
 	sent = send_to_cut(d, iov, n, first->size, &first->address);
-	if (sent < 0)
-		return cannot_cut(d, first->size) ? 0 : -1;
+	if (sent < 0) {
+		w->refused = may_be_the_cutting(errno) ? errno : 0;
+		return w->refused != 0 ? 0 : -1;
+	}
 	w->moved += (size_t)sent;
 	return n;
 }

@@ -21,10 +21,13 @@ const struct anyc_attribute anyc_attribute_credentials = { .name = "credentials"
 							   .size = sizeof(
 								   struct anyc_credentials) };
 
+/* What else may come with them, if somebody asked the socket for it: credentials, a label. */
+#define ASKED (CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(256))
+
 /* Aligned as its first member is. */
 union control {
 	struct cmsghdr head;
-	char space[CMSG_SPACE(MOST * sizeof(int))];
+	char space[CMSG_SPACE(MOST * sizeof(int)) + ASKED];
 };
 
 static int not_of_unix(const struct anyc_stream *s, const char *call)

@@ -166,6 +166,36 @@ ANYC_TEST(udp, h16_segments_without_the_kernel)
 	anyc_datagram_free(b);
 }
 
+/* An address to which nothing goes says nothing of the cutting. */
+ANYC_TEST(udp, h16_segments_to_nowhere)
+{
+	struct anyc_message m[8];
+	struct anyc_address nowhere;
+	struct anyc_datagram *a, *b, *free_one;
+	struct anyc_address to;
+	int i;
+
+	say_something();
+	open_both(&a, &b, hosts[0], NULL);
+	to = where_is(a);
+	CHECK_OK(anyc_udp_bind(&free_one, hosts[0], "0", NULL));
+	CHECK_OK(anyc_address_parse(&nowhere, hosts[0], 0));
+	CHECK_RC(anyc_datagram_send_segments(free_one, said, 30, 1, &nowhere, 0), -EINVAL);
+	memset(m, 0, sizeof m);
+	for (i = 0; i < 8; i++) {
+		m[i].data = said;
+		m[i].size = 1;
+		m[i].address = nowhere;
+	}
+	CHECK_RC(anyc_datagram_send_many(free_one, m, 8, 0), -EINVAL);
+	kernel.cut = 0;
+	check_segments(a, free_one, 3000, 1000, &to);
+	CHECK_INT(kernel.cut, ==, 1);
+	anyc_datagram_free(free_one);
+	anyc_datagram_free(a);
+	anyc_datagram_free(b);
+}
+
 /* A way that is too narrow for them: fragments of single datagrams. */
 ANYC_TEST(udp, h16_segments_beyond_the_mtu)
 {

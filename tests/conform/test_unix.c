@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "lib/valgrind.h"
 
@@ -459,6 +460,27 @@ ANYC_TEST(unix_sockets, b139_what_has_no_room_is_closed)
 	anyc_stream_free(b);
 }
 
+/* As many as go, to an adopted socket that was asked for credentials, too. */
+ANYC_TEST(unix_sockets, b139_beside_credentials)
+{
+	int ends[2], on = 1, zeros[253] = { 0 }, got[253];
+	struct anyc_stream *a, *b;
+	size_t count;
+	char buf[8];
+
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), ==, 0);
+	CHECK_INT(setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on), ==, 0);
+	CHECK_OK(anyc_unix_adopt(&a, ends[0]));
+	CHECK_OK(anyc_unix_adopt(&b, ends[1]));
+	CHECK_OK(anyc_unix_send_fds(a, "x", 1, zeros, 253));
+	CHECK_RC(anyc_unix_receive_fds(b, buf, sizeof buf, got, 253, &count), 1);
+	CHECK_INT(count, ==, 253);
+	while (count > 0)
+		CHECK_INT(close(got[--count]), ==, 0);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+}
+
 ANYC_TEST(unix_sockets, b139_when_no_number_is_left_for_them_all_are_closed)
 {
 	struct anyc_stream *a, *b;
@@ -664,6 +686,39 @@ ANYC_TEST(unix_sockets, r33_a_full_receiver)
 	anyc_datagram_free(server);
 	anyc_datagram_free(mute);
 	anyc_datagram_free(client);
+	place_end(&p);
+}
+
+/* Nobody receives: the sender's deadline holds, and it sleeps until then. */
+static void check_patience(struct anyc_datagram *from, const struct anyc_address *to)
+{
+	struct flood f = { .from = from, .to = to, .count = 255 };
+	struct timespec before, after;
+	struct anyc_scope limit;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	anyc_scope_enter_timeout(&limit, MS(300));
+	while (f.rc == 0)
+		flood(&f);
+	CHECK_RC(anyc_scope_leave(&limit, f.rc), ANYC_ETIMEDOUT);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	CHECK_INT((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000,
+		  <, 100 * anyc_test_slow());
+}
+
+ANYC_TEST(unix_sockets, r33_a_full_receiver_costs_nothing)
+{
+	struct anyc_datagram *server, *mute;
+	struct anyc_address to;
+	struct place p;
+
+	place_make(&p);
+	CHECK_OK(anyc_unix_datagram_bind(&server, p.path, NULL));
+	CHECK_OK(anyc_unix_datagram_bind(&mute, NULL, NULL));
+	CHECK_OK(anyc_unix_address(&to, p.path, 0));
+	check_patience(mute, &to);
+	anyc_datagram_free(server);
+	anyc_datagram_free(mute);
 	place_end(&p);
 }
 
