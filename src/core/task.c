@@ -317,12 +317,18 @@ static int park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const cha
 	return anyc__switch_parked(t);
 }
 
+/*
+ * A cancellation tells parked tasks only, and once.  One that was woken for nothing and parks again,
+ * in the same call, may have been cancelled between the two.
+ */
 int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what)
 {
 	int rc = anyc__engine_fit(t->engine) ? 0 : anyc__engine_check(t->engine);
 
 	if (rc == 0 && abort != NULL && t->scope->deadline_scope_ != NULL)
 		rc = anyc__scope_arm(t);
+	if (rc == 0 && abort != NULL && ANYC__UNLIKELY(t->scope->effective_))
+		rc = anyc__cancelled(t);
 	if (ANYC__UNLIKELY(rc != 0)) {
 		if (abort != NULL)
 			abort(t, arg);

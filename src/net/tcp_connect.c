@@ -179,12 +179,12 @@ static int run_race(struct race *r, struct plan *p)
 	int rc = 0;
 
 	while (rc == 0 && r->winner == NULL && (p->tried < p->count || r->running > 0)) {
-		int64_t left = p->tried < p->count ? next - anyc_now() : ANYC_FOREVER;
+		int64_t now = anyc_now(), left = p->tried < p->count ? next - now : ANYC_FOREVER;
 
 		if (p->tried < p->count && (r->failed > used || left <= 0)) {
 			used += r->failed > used;
 			start_attempt(r, &p->attempt[p->tried++]);
-			next = anyc_now() + p->stagger;
+			next = p->stagger < ANYC_FOREVER - now ? now + p->stagger : ANYC_FOREVER;
 		} else {
 			rc = wait_for_change(r, left);
 		}

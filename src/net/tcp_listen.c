@@ -155,6 +155,23 @@ static int fail_listen(const char *host, const char *port, int rc)
 			 host != NULL ? host : "*", literal6 ? "]" : "", port, anyc__words(&w, rc));
 }
 
+/* A name may have one address twice, which can be listened on once. */
+static void drop_repeats(struct anyc_addresses *list)
+{
+	size_t i, j, kept = 0;
+
+	for (i = 0; i < list->count; i++) {
+		const struct anyc_address *a = &list->list[i], *b = list->list;
+
+		for (j = 0; j < kept; j++, b++)
+			if (a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0)
+				break;
+		if (j == kept)
+			list->list[kept++] = *a;
+	}
+	list->count = kept;
+}
+
 static int resolve(struct anyc_addresses *list, const char *host, const char *port,
 		   const struct anyc_tcp_listen_options *o)
 {
@@ -203,6 +220,7 @@ int anyc_tcp_listen_sized(struct anyc_listener **out, const char *host, const ch
 	rc = resolve(&list, host, port, &o);
 	if (rc != 0)
 		return rc;
+	drop_repeats(&list);
 	rc = listen_to(out, &list, host == NULL && o.family == AF_UNSPEC, &o);
 	anyc_addresses_free(&list);
 	return rc != 0 ? fail_listen(host, port, rc) : 0;

@@ -131,6 +131,22 @@ ANYC_TEST(tcp, b129_a_failure_starts_the_next_at_once)
 	anyc_set_resolver(NULL, NULL);
 }
 
+ANYC_TEST(tcp, b129_a_stagger_without_end)
+{
+	struct anyc_tcp_connect_options o = { .stagger = ANYC_FOREVER };
+	struct anyc_stream *s;
+	int refuse, listening;
+
+	names_start();
+	refuse = refusing_port(place());
+	listening = listen_bare(1, place());
+	CHECK_OK(anyc_tcp_connect(&s, "places.test", "1", &o));
+	anyc_stream_free(s);
+	close(refuse);
+	close(listening);
+	anyc_set_resolver(NULL, NULL);
+}
+
 ANYC_TEST_NET(tcp, b130_all_fail)
 {
 	struct anyc_connect_attempt tried[PLACES];
@@ -539,6 +555,54 @@ ANYC_TEST_NET(tcp, b135_a_cancelled_accept_loses_no_connection)
 	anyc_listener_free(a.listener);
 }
 
+struct canceller {
+	struct acceptor *of; /* two */
+	int fd;
+};
+
+static int cancel_when_readable(void *arg)
+{
+	const struct canceller *c = arg;
+
+	CHECK_OK(anyc_wait_readable(c->fd));
+	CHECK_OK(anyc_scope_cancel(&c->of[0].scope, NULL));
+	CHECK_OK(anyc_scope_cancel(&c->of[1].scope, NULL));
+	return 0;
+}
+
+/*
+ * Two listeners on one socket are both woken for one connection, and cancelled before they run: one
+ * gets it, the other finds nothing, and does not wait again.
+ */
+ANYC_TEST(tcp, r02_cancelled_between_two_waits)
+{
+	struct anyc_address where;
+	int listening = listen_bare(4, &where), ends[2], peer;
+	struct acceptor a[2] = { 0 };
+	struct canceller c = { .of = a };
+	struct anyc_group g;
+
+	CHECK_INT(pipe2(ends, O_CLOEXEC), ==, 0);
+	c.fd = ends[0];
+	CHECK_OK(anyc_tcp_adopt_listener(&a[1].listener, dup(listening)));
+	CHECK_OK(anyc_tcp_adopt_listener(&a[0].listener, listening));
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, cancel_when_readable, &c));
+	CHECK_OK(anyc_spawn(&g, accept_once, &a[0]));
+	CHECK_OK(anyc_spawn(&g, accept_once, &a[1]));
+	SETTLE();
+	CHECK_INT(write(ends[1], "x", 1), ==, 1); /* the first event of the batch */
+	peer = bare_connect(&where);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(a[0].rc + a[1].rc, ANYC_ECANCELED);
+	CHECK((a[0].stream != NULL) != (a[1].stream != NULL));
+	anyc_stream_free(a[0].stream);
+	anyc_stream_free(a[1].stream);
+	anyc_listener_free(a[0].listener);
+	anyc_listener_free(a[1].listener);
+	CHECK_INT(close(ends[0]) | close(ends[1]) | close(peer), ==, 0);
+}
+
 /* ----------------------------------------------------------------------------------- listen */
 
 ANYC_TEST(tcp, h07_all_addresses_on_one_socket)
@@ -617,6 +681,20 @@ ANYC_TEST_NET(tcp, h08_one_port_for_all_addresses)
 		}
 		anyc_listener_free(a.listener);
 	}
+}
+
+/* As a line twice in /etc/hosts gives it. */
+ANYC_TEST_NET(tcp, h08_one_address_twice)
+{
+	struct anyc_listener *l;
+	int i;
+
+	names_start();
+	for (i = 0; i < 3; i++)
+		CHECK_OK(anyc_address_parse(place(), i == 1 ? "::1" : "127.0.0.1", 0));
+	CHECK_OK(anyc_tcp_listen(&l, "places.test", "0", NULL));
+	anyc_listener_free(l);
+	anyc_set_resolver(NULL, NULL);
 }
 
 /* Several sockets: fair, nothing is lost, and close wakes. */
