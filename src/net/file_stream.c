@@ -181,7 +181,20 @@ static int check_kind(int fd, const char *name)
 		return anyc_fail(ANYC_EINVAL, 0,
 				 "%s: it is a pipe or a socket, which has a stream of its own",
 				 name);
+	if ((st.st_mode & S_IFMT) == 0)
+		return anyc_fail(ANYC_EINVAL, 0, "%s: it is no file: anyc_wait_readable() waits "
+						 "for an eventfd and its like", name);
 	return 0;
+}
+
+/* It was opened without waiting, for a FIFO would until it had another end. */
+static int check_opened(int fd, const char *path)
+{
+	int rc = check_kind(fd, path), flags = fcntl(fd, F_GETFL);
+
+	if (rc == 0 && (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0))
+		rc = os_failure(path, errno);
+	return rc;
 }
 
 int anyc_file_stream_open(struct anyc_stream **out, const char *path, int flags, unsigned mode)
@@ -201,8 +214,8 @@ int anyc_file_stream_open(struct anyc_stream **out, const char *path, int flags,
 	f = file_new();
 	if (f == NULL)
 		return -ENOMEM;
-	fd = anyc__file_open(t, path, flags & ~O_NONBLOCK, mode);
-	rc = fd < 0 ? fd : check_kind(fd, path);
+	fd = anyc__file_open(t, path, flags | O_NONBLOCK, mode);
+	rc = fd < 0 ? fd : check_opened(fd, path);
 	if (rc == 0) {
 		*out = open_stream(f, fd, access);
 		return 0;

@@ -116,6 +116,17 @@ static int bad_receive(const struct anyc_stream *s, const void *buf, unsigned fl
 	return anyc__refuse_arguments(flags, "receive: %s", wrong);
 }
 
+/* One call of the operation, which may be somebody else's: its answer is looked at. */
+static inline int receive_some(struct anyc_stream *s, void *buf, size_t size, unsigned flags)
+{
+	int rc = s->ops_->receive(s, buf, size, flags);
+
+	if (ANYC__UNLIKELY(rc > 0 && (size_t)rc > size))
+		return anyc__misuse(ANYC_EMISUSE, "a %s stream's receive returned %d for %zu bytes",
+				    s->ops_->name, rc, size);
+	return rc;
+}
+
 int anyc_stream_receive_flags(struct anyc_stream *s, void *buf, size_t size, unsigned flags)
 {
 	int rc;
@@ -128,7 +139,7 @@ int anyc_stream_receive_flags(struct anyc_stream *s, void *buf, size_t size, uns
 		return cannot_receive(s, flags);
 	s->receiving_ = true;
 	s->inside_++;
-	rc = s->ops_->receive(s, buf, size < ANYC_IO_MAX ? size : ANYC_IO_MAX, flags);
+	rc = receive_some(s, buf, size < ANYC_IO_MAX ? size : ANYC_IO_MAX, flags);
 	s->receiving_ = false;
 	if (ANYC__UNLIKELY(rc <= 0))
 		rc = received_nothing(s, rc);
@@ -253,7 +264,7 @@ static size_t sum(const struct iovec *piece, int count)
 	return total;
 }
 
-/* One call of the operation, which may be somebody else's: its answer is looked at. */
+/* As receive_some(). */
 static int send_pieces(struct anyc_stream *s, const struct iovec *piece, int count, unsigned flags)
 {
 	int rc = s->ops_->send_some(s, piece, count, flags);

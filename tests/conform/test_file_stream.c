@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 /* A directory of the test's own, and a name in it. */
@@ -156,7 +157,7 @@ ANYC_TEST(file_stream, f18_adopted)
 {
 	struct anyc_stream *s = NULL;
 	struct place p;
-	int fd, ends[2], directory;
+	int fd, ends[2], directory, counter = eventfd(0, EFD_CLOEXEC);
 	char buf[4];
 
 	place_make(&p);
@@ -176,11 +177,29 @@ ANYC_TEST(file_stream, f18_adopted)
 	CHECK_RC(anyc_file_stream_adopt(&s, ends[0]), ANYC_EINVAL);
 	CHECK(s == NULL);
 	CHECK_RC(anyc_file_stream_adopt(&s, directory), ANYC_EINVAL);
+	CHECK_RC(anyc_file_stream_adopt(&s, counter), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "anyc_wait_readable()");
 	CHECK_RC(anyc_file_stream_adopt(&s, -1), -EBADF);
 	CHECK_RC(anyc_file_stream_adopt(NULL, directory), ANYC_EINVAL);
 	CHECK_INT(close(ends[0]), ==, 0);
 	CHECK_INT(close(ends[1]), ==, 0);
 	CHECK_INT(close(directory), ==, 0);
+	CHECK_INT(close(counter), ==, 0);
+	place_remove(&p);
+}
+
+/* With no other end, for which open(2) would wait. */
+ANYC_TEST(file_stream, f18_a_fifo_is_refused_at_once)
+{
+	struct anyc_stream *s = NULL;
+	struct place p;
+
+	place_make(&p);
+	CHECK_INT(mkfifo(p.path, 0600), ==, 0);
+	CHECK_RC(anyc_file_stream_open(&s, p.path, O_RDONLY, 0), ANYC_EINVAL);
+	CHECK_RC(anyc_file_stream_open(&s, p.path, O_RDWR, 0), ANYC_EINVAL);
+	CHECK_RC(anyc_file_stream_open(&s, p.path, O_WRONLY, 0), -ENXIO);
+	CHECK(s == NULL);
 	place_remove(&p);
 }
 
@@ -220,10 +239,7 @@ ANYC_TEST(file_stream, r16_nowait)
 	place_remove(&p);
 }
 
-/*
- * A worker that stays: it opens a FIFO for writing, which lasts until somebody reads.  And a
- * terminal that nobody types at is a file whose read lasts.
- */
+/* A worker that stays: a terminal that nobody types at is a file whose read lasts. */
 static struct anyc_stream *slow_file(int *master)
 {
 	struct anyc_stream *s;

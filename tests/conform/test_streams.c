@@ -898,3 +898,51 @@ ANYC_TEST(streams, r33_sending_waits_for_room)
 		anyc_stream_free(s.stream);
 	}
 }
+
+/* --------------------------------------------------------------------- a stream of one's own */
+
+static int lying_receive(struct anyc_stream *s, void *buf, size_t size, unsigned flags)
+{
+	(void)s;
+	(void)buf;
+	(void)flags;
+	return (int)size + 1;
+}
+
+static int lying_send_some(struct anyc_stream *s, const struct iovec *iov, int count,
+			   unsigned flags)
+{
+	(void)s;
+	(void)flags;
+	return (int)iov[count - 1].iov_len + 1;
+}
+
+static int lying_close(struct anyc_stream *s, unsigned flags)
+{
+	(void)s;
+	(void)flags;
+	return 0;
+}
+
+static void lying_free(struct anyc_stream *s)
+{
+	(void)s;
+}
+
+/* It says that it has moved more than there is. */
+ANYC_TEST(streams, f01_a_count_is_not_believed)
+{
+	static const struct anyc_stream_ops ops = { .size = sizeof ops, .name = "lying",
+						    .receive = lying_receive,
+						    .send_some = lying_send_some,
+						    .close = lying_close, .free = lying_free };
+	struct anyc_stream s;
+	char buf[8];
+
+	anyc_stream_init(&s, &ops);
+	CHECK_RC(anyc_stream_receive(&s, buf, sizeof buf), ANYC_EMISUSE);
+	CHECK_HAS(anyc_error_detail(ANYC_EMISUSE), "receive returned 9 for 8 bytes");
+	CHECK_RC(anyc_stream_receive_flags(&s, buf, 1, ANYC_NOWAIT), ANYC_EMISUSE);
+	CHECK_RC(anyc_stream_send(&s, buf, sizeof buf), ANYC_EMISUSE);
+	anyc_stream_free(&s);
+}
