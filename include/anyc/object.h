@@ -98,7 +98,8 @@ ANYC_API ANYC_MUST_CHECK int anyc_object_stream_staple(struct anyc_object_stream
  * A byte stream over reliable objects, which it owns: what an object has more than was asked for
  * waits for the next receive, and an object without bytes is passed over.  largest: how many bytes
  * an object may have at most (0: what the stream says); one that has more is ANYC_EBROKEN.  What is
- * sent goes in objects of at most so many bytes.
+ * sent goes in objects of at most so many bytes; a queue whose items have a fixed size other than 1
+ * takes only what fills them.
  *   errors  -ENOMEM; ANYC_EINVAL: NULL, unreliable, or nobody knows the largest object; it is then
  *           still the caller's
  */

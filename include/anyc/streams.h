@@ -105,7 +105,8 @@ ANYC_API ANYC_MUST_CHECK int anyc_file_stream_seek(struct anyc_stream *s, int64_
  * One listener of several.  accept waits at all of them; an error of one is its own error.  A list
  * of this kind that is among them is taken apart, and is the caller's to free then, closed.
  * Attributes are those of the last that has them.  close closes all, and gives the first error.
- *   errors  -ENOMEM, ANYC_EINVAL (none, NULL, or closed); all are then still the caller's
+ *   errors  -ENOMEM, ANYC_EINVAL (none, NULL, closed, in use, or one twice); all are then still
+ *           the caller's
  */
 ANYC_API ANYC_MUST_CHECK int anyc_multi_listener(struct anyc_listener **out,
 						 struct anyc_listener *const *listeners,
