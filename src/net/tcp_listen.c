@@ -155,19 +155,21 @@ static int fail_listen(const char *host, const char *port, int rc)
 			 host != NULL ? host : "*", literal6 ? "]" : "", port, anyc__words(&w, rc));
 }
 
+static bool is_same(const struct anyc_address *a, const struct anyc_address *b)
+{
+	return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
 /* A name may have one address twice, which can be listened on once. */
 static void drop_repeats(struct anyc_addresses *list)
 {
 	size_t i, j, kept = 0;
 
 	for (i = 0; i < list->count; i++) {
-		const struct anyc_address *a = &list->list[i], *b = list->list;
-
-		for (j = 0; j < kept; j++, b++)
-			if (a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0)
-				break;
+		for (j = 0; j < kept && !is_same(&list->list[i], &list->list[j]); j++)
+			continue;
 		if (j == kept)
-			list->list[kept++] = *a;
+			list->list[kept++] = list->list[i];
 	}
 	list->count = kept;
 }
