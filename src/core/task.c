@@ -318,8 +318,8 @@ static int park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const cha
 }
 
 /*
- * A cancellation tells parked tasks only, and once.  One that was woken for nothing and parks again,
- * in the same call, may have been cancelled between the two.
+ * A cancellation tells parked tasks only, and once.  One that was woken for nothing and parks
+ * again, in the same call, may have been cancelled between the two.
  */
 int anyc__park(struct anyc_task *t, anyc__abort_fn *abort, void *arg, const char *what)
 {

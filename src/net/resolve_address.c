@@ -3,7 +3,8 @@
  * Addresses to names, by getnameinfo(3) in a worker thread.
  *
  * Rule: as in resolve.c, a cancelled task leaves behind a look-up that has begun, which then
- * belongs to nobody and frees itself.  It has a limit of its own, so that neither kind holds the other up.
+ * belongs to nobody and frees itself.  It has a limit of its own, so that neither kind holds the
+ * other up.
  */
 #include <errno.h>
 #include <netdb.h>
