@@ -257,6 +257,36 @@ Test(worker, with_one_thread_the_others_wait_in_line)
 	cr_assert_eq(atomic_load(&most), 1);
 }
 
+/* Of three at once: the first runs, two are queued behind its thread, two stand in line. */
+Test(worker, what_has_not_begun_may_be_withdrawn)
+{
+	static struct anyc__worker_class three = { .limit = 3 };
+	static const int done_calls[5] = { 1, 0, 1, 1, 0 };
+	static struct job j[5];
+	sem_t gate;
+	int i;
+
+	sem_init(&gate, 0, 0);
+	for (i = 0; i < 5; i++) {
+		j[i].gate = &gate;
+		cr_assert_eq(start(&j[i], &three, NULL), 0);
+		atomic_store(&refuse_threads, 1);
+	}
+	while (atomic_load(&running) < 1)
+		cr_assert_eq(anyc_sleep(ANYC_MILLISECOND), 0);
+	cr_assert_not(anyc__worker_withdraw(&j[0].job));
+	cr_assert(anyc__worker_withdraw(&j[1].job));
+	cr_assert(anyc__worker_withdraw(&j[4].job));
+	cr_assert_not(anyc__worker_withdraw(&j[4].job));
+	for (i = 0; i < 3; i++)
+		sem_post(&gate);
+	while (atomic_load(&order) < 3)
+		cr_assert_eq(anyc_sleep(ANYC_MILLISECOND), 0);
+	for (i = 0; i < 5; i++)
+		cr_assert_eq(j[i].done_calls, done_calls[i]);
+	cr_assert_eq(three.running, 0);
+}
+
 static struct job orphan;
 static sem_t orphan_gate;
 
