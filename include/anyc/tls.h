@@ -40,7 +40,8 @@ struct anyc_tls_options {
  *
  * What the stream does beyond stream.h:
  *   receive    An end of the transport without close_notify is ANYC_EBROKEN, with a sentence of
- *              its own and errno 0, and so is every later call.
+ *              its own and errno 0, and so is every later call.  So is a peer that sends dozens
+ *              of key updates, tickets or other records without data, one after the other.
  *   send       Cancelled, or failed, as it waits after its first byte was encrypted, it leaves a
  *              record that can be neither finished nor taken back: the stream is ANYC_EBROKEN from
  *              then on.  After each record it gives way; cancelled there it has accepted what was
@@ -98,7 +99,8 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_tls_connectable(struct anyc_connectable **o
 /*
  * The closing handshake, waiting for the peer's: gives the transport back, and the bytes received
  * past the close (free *rest with anyc_tls_free_rest(); NULL if there are none).  Data that the
- * peer sent before its close is dropped.  The TLS stream is then closed, to be freed.
+ * peer sent before its close is dropped; how much and for how long is the peer's to say, but for a
+ * deadline around the call.  The TLS stream is then closed, to be freed.
  *   checkpoint  yes     cancelled  sending is ANYC_ECLOSED from then on; it may be called again
  *   errors  ANYC_EBROKEN, ANYC_ECANCELED, ANYC_ECLOSED, ANYC_EBUSY (a task is inside the stream),
  *           ANYC_EINVAL (not a TLS stream); *transport is NULL, and still the TLS stream's

@@ -16,7 +16,7 @@
 
 #include "tls.h"
 
-#define NAMES_MAX 4096 /* of a certificate's: the rest is left out, and then it has none */
+#define NAMES_MAX 4096 /* of a certificate's: the rest is left out */
 
 struct anyc__tls_facts {
 	struct anyc_tls_bytes certificate;
@@ -136,10 +136,11 @@ static char **print_names(X509 *cert)
 {
 	GENERAL_NAMES *all = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
 	int given = all != NULL ? sk_GENERAL_NAME_num(all) : 0, count = 0, i;
-	char **names = given <= NAMES_MAX ? calloc((size_t)given + 1, sizeof *names) : NULL;
+	int taken = given < NAMES_MAX ? given : NAMES_MAX;
+	char **names = calloc((size_t)taken + 1, sizeof *names);
 	bool ok = names != NULL;
 
-	for (i = 0; ok && i < given; i++)
+	for (i = 0; ok && i < taken; i++)
 		ok = add_name(names, &count, sk_GENERAL_NAME_value(all, i));
 	GENERAL_NAMES_free(all);
 	if (ok)

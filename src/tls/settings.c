@@ -47,6 +47,8 @@ static int set_defaults(SSL_CTX *ssl, const struct anyc_tls_context_options *o)
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 				      SSL_MODE_RELEASE_BUFFERS);
+	/* SSL_read() would work through all the records without data that have come. */
+	SSL_CTX_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_default_passwd_cb(ssl, anyc__tls_no_passphrase);
 	return 0;
 }

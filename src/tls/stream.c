@@ -32,6 +32,9 @@
 #define SMALL_PIECE  ((size_t)2048)      /* neighbours shorter than this share a record */
 #define OUTPUT_LIMIT ((size_t)512 << 10) /* a peer that makes us answer must read the answers */
 #define DRAIN_ROUNDS 64
+/* Of key updates, tickets and their like in a row, one or two for each: a peer that sends
+ * more of them only keeps us busy. */
+#define EMPTY_READS 64
 
 /* ------------------------------------------------------------------------- OpenSSL's word */
 
@@ -242,9 +245,34 @@ static int decrypt(struct anyc__tls_stream *t, unsigned char *buf, size_t size)
 		step = classify(t, SSL_read_ex(t->ssl, buf + total, size - total, &n));
 		total += n;
 	} while (step == STEP_DONE && total < size && anyc__tls_buffer_used(&t->input) > 0);
-	if (total > 0)
+	if (total > 0) {
+		t->empty_reads = 0;
 		return (int)total;
+	}
 	return step == STEP_WANTS_INPUT ? ANYC_EWOULDBLOCK : 0;
+}
+
+/* A record without data was read, and there is more to read: gives way first. */
+static int pass_over(struct anyc__tls_stream *t, unsigned flags, bool *waited)
+{
+	if (++t->empty_reads > EMPTY_READS) {
+		anyc__tls_break(t, ANYC_EBROKEN, 0,
+				"TLS with %s: it sends one record without data after the other",
+				anyc__tls_peer(t));
+		return anyc__tls_fail_again(&t->receive_failure);
+	}
+	if (flags & ANYC_NOWAIT)
+		return 0;
+	*waited = true;
+	return anyc_checkpoint();
+}
+
+/* Nothing could be decrypted: more is read, or waited for. */
+static int read_on(struct anyc__tls_stream *t, unsigned flags, bool *waited)
+{
+	if (anyc__tls_buffer_used(&t->input) > 0)
+		return pass_over(t, flags, waited);
+	return anyc__tls_wait_input(t, flags, waited);
 }
 
 static int receive_some(struct anyc__tls_stream *t, void *buf, size_t size, unsigned flags,
@@ -272,7 +300,7 @@ static int receive_some(struct anyc__tls_stream *t, void *buf, size_t size, unsi
 		if (anyc__tls_output_used(t) > OUTPUT_LIMIT)
 			rc = anyc__tls_flush(t, flags, waited);
 		if (rc == 0 || rc == ANYC_EBROKEN)
-			rc = anyc__tls_wait_input(t, flags, waited);
+			rc = read_on(t, flags, waited);
 	}
 	return rc;
 }
@@ -494,7 +522,11 @@ int anyc__tls_await_goodbye(struct anyc__tls_stream *t, bool *waited)
 		if (t->receive_failure.rc != 0)
 			return anyc__tls_fail_again(&t->receive_failure);
 		rc = decrypt(t, scrap, sizeof scrap);
-		if (rc == ANYC_EWOULDBLOCK)
+		/* After close_notify nothing may follow (RFC 8446 6.1): answers are left out. */
+		t->made.start = t->made.end = 0;
+		if (rc == ANYC_EWOULDBLOCK && anyc__tls_buffer_used(&t->input) > 0)
+			rc = pass_over(t, 0, waited);
+		else if (rc == ANYC_EWOULDBLOCK)
 			rc = anyc__tls_pull(t, 0, waited);
 	}
 	return rc < 0 ? rc : 0;

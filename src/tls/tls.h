@@ -64,6 +64,7 @@ struct anyc__tls_stream {
 	size_t input_size;           /* what the next wait should have room for */
 	uint64_t pulls;              /* times that input was filled, or ended */
 	uint64_t records;            /* made of what was sent */
+	unsigned empty_reads;        /* one after the other, of records without data */
 	struct anyc_lock pull_lock;  /* one task receives from the transport */
 	struct anyc_lock flush_lock; /* one task sends to it */
 	struct anyc__tls_failure receive_failure, send_failure;

@@ -32,7 +32,8 @@
 
 /* ------------------------------------------------------------------ a kernel that moves little */
 
-/* The two descriptors of a pair, and how much of them one system call moves at most. */
+/* The two descriptors of a pair, and how much of them one call of send, recv, read, write or writev
+ * moves at most. */
 static struct {
 	int fd[2];
 	size_t most; /* 0: all that there is */
@@ -101,22 +102,6 @@ ssize_t send(int fd, const void *data, size_t size, int flags)
 	if (next == NULL)
 		next_function(&next, "send");
 	return next(fd, data, part_of(fd, size), flags);
-}
-
-ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
-{
-	static ssize_t (*next)(int, const struct msghdr *, int);
-	struct msghdr less = *m;
-	struct iovec piece;
-
-	if (next == NULL)
-		next_function(&next, "sendmsg");
-	if (m->msg_iovlen == 0 || !is_cut(fd))
-		return next(fd, m, flags);
-	piece = piece_of(fd, m->msg_iov);
-	less.msg_iov = &piece;
-	less.msg_iovlen = 1;
-	return next(fd, &less, flags);
 }
 
 ssize_t recv(int fd, void *buf, size_t size, int flags)

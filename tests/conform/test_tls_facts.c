@@ -36,6 +36,31 @@ static void check_names(struct anyc_stream *s, const char *const *expected)
 	CHECK(names[i] == NULL);
 }
 
+/* The first 4096 are told, and everything else of the certificate. */
+ANYC_TEST(tls, g12_more_names_than_are_told)
+{
+	static char all[4200 * 12];
+	const char *const *names, *subject;
+	struct fixture f;
+	struct link l;
+	size_t at = 0;
+	int i;
+
+	for (i = 0; i < 4200; i++)
+		at += (size_t)snprintf(all + at, sizeof all - at, "%sDNS:n%04d", i > 0 ? "," : "",
+				       i);
+	fixture_mutual(&f, all, ANYC_TLS_1_3);
+	link_make(&l, &f, NULL);
+	CHECK_OK(anyc_stream_attribute(l.server.stream, &anyc_tls_attribute_peer_subject, &subject,
+				       sizeof subject));
+	CHECK_OK(anyc_stream_attribute(l.server.stream, &anyc_tls_attribute_peer_names, &names,
+				       sizeof names));
+	CHECK_STR(names[4095], "DNS:n4095");
+	CHECK(names[4096] == NULL);
+	link_free(&l);
+	fixture_end(&f);
+}
+
 ANYC_TEST(tls, g12_certificate_of_the_peer)
 {
 	static const char *const all = "DNS:a.test,DNS:x y\\z,email:me@a.test,URI:http://a/,"

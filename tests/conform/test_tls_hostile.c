@@ -246,6 +246,63 @@ ANYC_TEST(tls, c14_random_bytes, .deadline = 30)
 	fixture_end(&f);
 }
 
+/* ------------------------------------------------------------------- records without data */
+
+struct bystander {
+	const bool *stop;
+	int turns;
+};
+
+static int stand_by(void *arg)
+{
+	struct bystander *b = arg;
+
+	while (!*b->stop) {
+		b->turns++;
+		CHECK_OK(anyc_checkpoint());
+	}
+	return 0;
+}
+
+static void send_key_updates(struct anyc_stream *s, int count)
+{
+	SSL *ssl = anyc_tls_stream_openssl(s);
+
+	while (count-- > 0) {
+		CHECK_INT(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), ==, 1);
+		CHECK_INT(SSL_do_handshake(ssl), ==, 1);
+	}
+	CHECK_OK(anyc_stream_send(s, "data", 4));
+}
+
+/* Others have a turn after each, and a peer that sends nothing else is not listened to for ever. */
+ANYC_TEST(tls, c14_key_updates_without_end)
+{
+	bool stop = false;
+	struct bystander b = { .stop = &stop };
+	struct anyc_group g;
+	struct fixture f;
+	struct link l;
+	char buf[8];
+
+	fixture_make(&f);
+	fixture_newest(&f, ANYC_TLS_1_3);
+	link_make(&l, &f, NULL);
+	check_talk(l.server.stream, l.client.stream);
+	send_key_updates(l.server.stream, 30);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, stand_by, &b));
+	CHECK_RC(anyc_stream_receive(l.client.stream, buf, sizeof buf), 4);
+	CHECK_INT(b.turns, >=, 29);
+	stop = true;
+	CHECK_OK(anyc_group_leave(&g, 0));
+	send_key_updates(l.server.stream, 40);
+	CHECK_RC(anyc_stream_receive(l.client.stream, buf, sizeof buf), ANYC_EBROKEN);
+	CHECK_HAS(anyc_error_detail(ANYC_EBROKEN), "one record without data after the other");
+	link_free(&l);
+	fixture_end(&f);
+}
+
 /* ---------------------------------------------------------------------------- renegotiation */
 
 static int receive_all(void *arg)
