@@ -83,7 +83,8 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_text_stream(struct anyc_stream **out,
  * Opens a file with flags of open(2), and O_CLOEXEC.  O_NONBLOCK is for the opening only, so that
  * a FIFO is refused (ANYC_EINVAL, or -ENXIO for writing) instead of waited for.
  *   checkpoint  yes     cancelled  nothing is open, or the file was opened and *out is it
- *   errors  -errno of open; -EISDIR; ANYC_ECANCELED, ANYC_EINVAL, -ENOMEM, -EAGAIN (no thread)
+ *   errors  -errno of open; -EISDIR; ANYC_ECANCELED, ANYC_EINVAL, -ENOMEM, -EAGAIN (no thread, or
+ *           another process has a lease on it, fcntl(2))
  */
 ANYC_API ANYC_MUST_CHECK int anyc_file_stream_open(struct anyc_stream **out, const char *path,
 						   int flags, unsigned mode);

@@ -158,7 +158,8 @@ ANYC_API extern const struct anyc_attribute anyc_tls_attribute_peer_certificate;
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_peer_subject;
 /*
  * const char *const *: what it is a certificate for, each "DNS:a.test", "IP:::1", "email:..." or
- * "URI:...", NULL at the end; bytes that are no visible ASCII, and backslashes, are as \x5c.
+ * "URI:...", 4096 of them at most, NULL at the end; bytes that are no visible ASCII, and
+ * backslashes, are as \x5c.
  */
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_peer_names;
 
