@@ -32,8 +32,10 @@
 
 /* ------------------------------------------------------------------ a kernel that moves little */
 
-/* The two descriptors of a pair, and how much of them one call of send, recv, read, write or writev
- * moves at most. */
+/*
+ * The two descriptors of a pair, and how much of them one call of send, recv, read, write or writev
+ * moves at most.
+ */
 static struct {
 	int fd[2];
 	size_t most; /* 0: all that there is */
@@ -182,6 +184,12 @@ ANYC_TEST_NET(stream_check, f02_tcp, .deadline = 60)
 	CHECK_STREAMS(over_tcp, 0, .clog = 500000);
 }
 
+/* The simulated network has short sends of its own. */
+ANYC_TEST(stream_check, f02_tcp_one_byte_and_random_sizes, .deadline = 120)
+{
+	CHECK_IN_PARTS(over_tcp, 0, false, 5000, 30000, 300000);
+}
+
 static int over_unix(void *arg, struct anyc_stream **a, struct anyc_stream **b)
 {
 	int rc = anyc_unix_pair(a, b);
@@ -192,15 +200,14 @@ static int over_unix(void *arg, struct anyc_stream **a, struct anyc_stream **b)
 	return rc;
 }
 
-/* The simulated network has short sends of its own. */
-ANYC_TEST(stream_check, f02_tcp_one_byte_and_random_sizes, .deadline = 120)
-{
-	CHECK_IN_PARTS(over_tcp, 0, false, 5000, 30000, 300000);
-}
-
 ANYC_TEST(stream_check, f02_unix, .deadline = 60)
 {
 	CHECK_STREAMS(over_unix, 0);
+}
+
+ANYC_TEST(stream_check, f02_unix_one_byte_and_random_sizes, .deadline = 120)
+{
+	CHECK_IN_PARTS(over_unix, 0, true, 5000, 50000, 500000);
 }
 
 static int over_a_pipe(void *arg, struct anyc_stream **a, struct anyc_stream **b)
@@ -211,11 +218,6 @@ static int over_a_pipe(void *arg, struct anyc_stream **a, struct anyc_stream **b
 	if (rc == 0)
 		cut(*a, *b);
 	return rc;
-}
-
-ANYC_TEST(stream_check, f02_unix_one_byte_and_random_sizes, .deadline = 120)
-{
-	CHECK_IN_PARTS(over_unix, 0, true, 5000, 50000, 500000);
 }
 
 ANYC_TEST(stream_check, f02_pipe, .deadline = 60)
