@@ -88,9 +88,11 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_text_stream(struct anyc_stream **out,
  */
 ANYC_API ANYC_MUST_CHECK int anyc_file_stream_open(struct anyc_stream **out, const char *path,
 						   int flags, unsigned mode);
-/* Takes an open descriptor of a file over; after a failure it is still the caller's.
- *   errors  ANYC_EINVAL (a directory, an eventfd or its like, or what should be adopted as a pipe or
- *           socket), -errno */
+/*
+ * Takes an open descriptor of a file over; after a failure it is still the caller's.
+ *   errors  ANYC_EINVAL (a directory, an eventfd or its like, or what should be adopted as a pipe
+ *           or socket), -errno
+ */
 ANYC_API ANYC_MUST_CHECK int anyc_file_stream_adopt(struct anyc_stream **out, int fd);
 /*
  * Moves the position as lseek(2) does; *position is the new one, or -1 (NULL: of no interest).
