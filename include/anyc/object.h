@@ -53,10 +53,10 @@ ANYC_API ANYC_MUST_CHECK int anyc_object_send_eof(struct anyc_object_stream *s);
  * Closes; also in a cancelled scope.  The stream is closed whatever is returned, and calls that
  * wait inside are ANYC_ECLOSED.
  *   checkpoint  yes     cancelled  it is closed
- *   errors  ANYC_ECANCELED, ANYC_EINVAL (NULL), ANYC_ENOTASK (it is not closed then)
+ *   errors  ANYC_ECANCELED, ANYC_EINVAL (NULL); and, not closed, ANYC_ENOTASK, ANYC_ETHREAD
  */
 ANYC_API int anyc_object_stream_close(struct anyc_object_stream *s);
-/* Closes, without waiting, and frees; NULL-safe. */
+/* Closes, without waiting, and frees; NULL-safe.  In another thread refused, with a report. */
 ANYC_API void anyc_object_stream_free(struct anyc_object_stream *s);
 /* As of streams.   errors  ANYC_ENOATTR, ANYC_EINVAL, ANYC_ECLOSED */
 ANYC_API ANYC_MUST_CHECK int anyc_object_stream_attribute(struct anyc_object_stream *s,

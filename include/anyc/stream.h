@@ -9,7 +9,11 @@
  * A failure of the peer or the kernel is ANYC_EBROKEN, for good; anyc_error_errno() has the errno.
  * After a failed send, what the peer had sent before it can still be received: a server may answer
  * and hang up before it has read all.
- * A stream belongs to the loop it was made on.
+ *
+ * A stream is used on the thread of one loop: the one on which a call of it first waits, until it
+ * is moved (anyc_stream_move()) or that loop ends.  Another thread's calls are ANYC_ETHREAD once
+ * that loop has it, and misuse before, as a plain thread's are always; a close or free is then
+ * refused with a report, and the stream as it was.  In a forked child calls are ANYC_EFORKED.
  */
 #ifndef ANYC_STREAM_H
 #define ANYC_STREAM_H
@@ -93,7 +97,8 @@ ANYC_API ANYC_MUST_CHECK int anyc_stream_send_eof(struct anyc_stream *s);
 
 /*
  * Closes.  In a cancelled scope it closes as well, without waiting.  The stream is closed
- * whatever is returned.
+ * whatever is returned, but for two errors: ANYC_ENOTASK, and ANYC_ETHREAD, another thread's loop
+ * has it and has tasks.
  *   checkpoint  yes     errors  ANYC_ECANCELED, ANYC_EBROKEN (the goodbye was not delivered)
  */
 ANYC_API int anyc_stream_close(struct anyc_stream *s);

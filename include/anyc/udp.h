@@ -163,7 +163,7 @@ ANYC_API ANYC_MUST_CHECK int anyc_datagram_send_segments(struct anyc_datagram *d
 
 /*
  * As the stream's.
- *   checkpoint  yes     errors  ANYC_ECANCELED (and it is closed)
+ *   checkpoint  yes     errors  ANYC_ECANCELED (and it is closed); ANYC_ETHREAD (it is not)
  */
 ANYC_API int anyc_datagram_close(struct anyc_datagram *d);
 ANYC_API void anyc_datagram_free(struct anyc_datagram *d);

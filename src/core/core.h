@@ -160,7 +160,9 @@ void anyc__own(struct anyc_task *t, uint64_t *owner, uint64_t *engine);
 void anyc__pass_on(struct anyc_waiters_ *q, uint64_t *owner);
 /* The task with this id has ended and had something still. */
 bool anyc__owner_has_ended(const struct anyc_task *t, uint64_t id);
-/* ANYC_ETHREAD, with its sentence, if another engine's tasks wait in it now; else 0. */
+/* Another engine's tasks wait in it now. */
+bool anyc__waiters_elsewhere(const struct anyc_waiters_ *q);
+/* ANYC_ETHREAD, with its sentence, if so; else 0. */
 int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what);
 
 /* --------------------------------------------------------------------------------- facts */
@@ -174,6 +176,7 @@ bool anyc__engine_lives(uint64_t id); /* any thread */
 uint64_t anyc__task_id(const struct anyc_task *t);
 const char *anyc__task_name(const struct anyc_task *t);
 int64_t anyc__now(const struct anyc__engine *e);
+uint64_t anyc__process(void); /* one number a process: a forked child has another one */
 /* 0, or ANYC_EFORKED / ANYC_EGONE for an engine that was inherited, or whose loop has gone. */
 int anyc__engine_check(const struct anyc__engine *e);
 

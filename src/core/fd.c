@@ -314,6 +314,17 @@ int anyc__fd_check(const struct anyc__fd *f, const struct anyc_task *t)
 	return 0;
 }
 
+ANYC__UNWATCHED int anyc__fd_elsewhere(const struct anyc__fd *f)
+{
+	const struct anyc__engine *e = f->engine;
+
+	if (anyc__fd_inherited(f))
+		return ANYC_EFORKED;
+	if (e == NULL || e->gone || e->thread == anyc__thread_id())
+		return 0;
+	return e->tasks != 0 || waited_for(f) != 0 ? ANYC_ETHREAD : 0;
+}
+
 /* A cancellation ends the wait; a descriptor of the caller's is not left armed without need. */
 static void wait_abort(struct anyc_task *t, void *arg)
 {

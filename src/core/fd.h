@@ -64,6 +64,12 @@ int anyc__fd_check(const struct anyc__fd *f, const struct anyc_task *t);
 /* It was opened by the parent of this process. */
 bool anyc__fd_inherited(const struct anyc__fd *f);
 /*
+ * Whose calls on it may be under way besides this loop's: 0, ANYC_ETHREAD (another thread's loop,
+ * which has it and has tasks), ANYC_EFORKED (the parent process).  For refusing misuse only: it
+ * looks at what the other thread may be changing.
+ */
+int anyc__fd_elsewhere(const struct anyc__fd *f);
+/*
  * Makes it nobody's, so that this task's engine may have it: asks the engine that has it and waits
  * until that has let go.  For a descriptor of anyc's own, in a checkpoint after anyc__enter().
  * cancelled  it is where it was

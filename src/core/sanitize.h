@@ -32,6 +32,13 @@
 #endif
 #endif
 
+/* A function that looks, for misuse alone, at what another thread may be changing. */
+#if defined(ANYC__TSAN)
+#define ANYC__UNWATCHED __attribute__((no_sanitize("thread"), noinline))
+#else
+#define ANYC__UNWATCHED
+#endif
+
 #if defined(ANYC__ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>

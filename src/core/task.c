@@ -202,6 +202,11 @@ struct anyc_task *anyc__current(void)
 	return anyc__thread.task;
 }
 
+uint64_t anyc__process(void)
+{
+	return anyc__fork_generation();
+}
+
 int anyc__engine_check(const struct anyc__engine *e)
 {
 	if (e->fork_generation != anyc__fork_generation())

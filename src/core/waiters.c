@@ -51,15 +51,20 @@ static void abort_wait(struct anyc_task *t, void *arg)
 		take_out(w->queue_, w);
 }
 
-int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what)
+bool anyc__waiters_elsewhere(const struct anyc_waiters_ *q)
 {
 	const struct anyc__engine *e;
 	uint64_t owner = __atomic_load_n(&q->engine_, __ATOMIC_RELAXED);
 
 	if (ANYC__LIKELY(owner == 0))
-		return 0;
+		return false;
 	e = anyc__current_engine();
-	if (e != NULL && e->id == owner)
+	return e == NULL || e->id != owner;
+}
+
+int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what)
+{
+	if (ANYC__LIKELY(!anyc__waiters_elsewhere(q)))
 		return 0;
 	return anyc__misuse(ANYC_ETHREAD,
 			    "%s is in use by tasks of another thread's loop; tasks of one "

@@ -77,6 +77,29 @@ int anyc__refuse_state(unsigned flags, int rc, int os_errno, const char *format,
 	return rc;
 }
 
+int anyc__refuse_busy(unsigned flags, int elsewhere, const char *call, const char *what)
+{
+	if (elsewhere == ANYC_EFORKED)
+		return anyc__refuse_state(flags, ANYC_EFORKED, 0,
+					  "%s: a task of the parent process is inside this %s",
+					  call, what);
+	if (elsewhere != 0)
+		return anyc__refuse_state(flags, elsewhere, 0,
+					  "%s: a task of another thread's loop is inside this %s",
+					  call, what);
+	return anyc__refuse_state(flags, ANYC_EBUSY, 0, "%s: another task is inside this %s", call,
+				  what);
+}
+
+const struct anyc_attribute anyc__attribute_elsewhere = { "use elsewhere", sizeof(int) };
+
+int anyc__refuse_elsewhere(const char *call)
+{
+	return anyc__misuse(ANYC_ETHREAD,
+			    "%s: tasks of another thread's loop may be using it; call it there, "
+			    "or when they have ended", call);
+}
+
 bool anyc__closing_begin(struct anyc__closing *c)
 {
 	anyc__keep(&c->kept);

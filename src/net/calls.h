@@ -33,6 +33,15 @@ bool anyc__closing_begin(struct anyc__closing *c);
 int anyc__closing_end(const struct anyc__closing *c, int result);
 
 /*
+ * int, a fact for ourselves of streams and listeners that belong to loops: 0, or what a call gets
+ * that meets calls of others, ANYC_ETHREAD (another thread's loop) or ANYC_EFORKED (the parent
+ * process, where they go on).
+ */
+extern const struct anyc_attribute anyc__attribute_elsewhere;
+/* To close or free it here would take it from under them: ANYC_ETHREAD, reported. */
+int anyc__refuse_elsewhere(const char *call);
+
+/*
  * How a call ends that does not come to its work: first the refusal that every call of this
  * function meets outside a task (rule 11), then the error with its sentence.  flags with
  * ANYC_NOWAIT: no checkpoint.
@@ -42,6 +51,8 @@ int anyc__refuse_arguments(unsigned flags, const char *format, ...) ANYC_PRINTF(
 /* A state: looks for a cancellation and yields too, as the call's work would have. */
 int anyc__refuse_state(unsigned flags, int rc, int os_errno, const char *format, ...)
 	ANYC_PRINTF(4, 5);
+/* Another call is in the way: ANYC_EBUSY, or what `elsewhere` says. */
+int anyc__refuse_busy(unsigned flags, int elsewhere, const char *call, const char *what);
 /* The same for a call with nothing to do: 0 unless refused. */
 int anyc__checkpoint_only(unsigned flags);
 

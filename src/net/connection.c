@@ -266,6 +266,8 @@ static int connection_attribute(struct anyc_stream *s, const struct anyc_attribu
 		*(struct anyc_address *)out = c->remote;
 	else if (attribute == &anyc_attribute_fd)
 		*(int *)out = c->fd.fd;
+	else if (attribute == &anyc__attribute_elsewhere)
+		*(int *)out = anyc__fd_elsewhere(&c->fd);
 	else if (attribute == &anyc_attribute_credentials && s->ops_ == &unix_ops)
 		return credentials_of(c->fd.fd, out);
 	else

@@ -274,9 +274,8 @@ int anyc__datagram_run(struct anyc_datagram *d, struct anyc__datagram_work *w)
 		return anyc__refuse_state(w->flags, ANYC_ECLOSED, 0,
 					  "%s: the socket was closed on this side", w->call);
 	if (ANYC__UNLIKELY(*held))
-		return anyc__refuse_state(w->flags, ANYC_EBUSY, 0,
-					  "%s: another task is inside %s on this socket", w->call,
-					  w->call);
+		return anyc__refuse_busy(w->flags, anyc__fd_elsewhere(&d->fd), w->call,
+					 "direction");
 	*held = true;
 	d->inside++;
 	rc = work_on(d, w);
@@ -416,6 +415,11 @@ static void close_open(struct anyc_datagram *d)
 	anyc__fd_close(&d->fd);
 }
 
+bool anyc__datagram_elsewhere(const struct anyc_datagram *d)
+{
+	return !d->closed && anyc__fd_elsewhere(&d->fd) == ANYC_ETHREAD;
+}
+
 int anyc_datagram_close(struct anyc_datagram *d)
 {
 	struct anyc__closing closing;
@@ -424,6 +428,10 @@ int anyc_datagram_close(struct anyc_datagram *d)
 		return anyc__refuse_arguments(0, "close: the socket is NULL");
 	if (!anyc__closing_begin(&closing))
 		return closing.rc;
+	if (anyc__datagram_elsewhere(d)) {
+		ANYC_IGNORE(anyc__closing_end(&closing, 0));
+		return anyc__refuse_elsewhere("close");
+	}
 	if (!d->closed)
 		close_open(d);
 	return anyc__closing_end(&closing, 0);
@@ -436,11 +444,15 @@ void anyc_datagram_free(struct anyc_datagram *d)
 	if (d == NULL || d->freed)
 		return;
 	anyc__keep(&kept);
-	d->inside++;
-	if (!d->closed)
-		close_open(d);
-	d->freed = true;
-	leave(d);
+	if (anyc__datagram_elsewhere(d)) {
+		ANYC_IGNORE(anyc__refuse_elsewhere("free"));
+	} else {
+		d->inside++;
+		if (!d->closed)
+			close_open(d);
+		d->freed = true;
+		leave(d);
+	}
 	anyc__restore(&kept);
 }
 

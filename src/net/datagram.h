@@ -40,6 +40,8 @@ struct anyc__datagram_work {
 };
 /* Does it with the direction held, until it has a result. */
 int anyc__datagram_run(struct anyc_datagram *d, struct anyc__datagram_work *w);
+/* It is open, and calls of another thread's loop may be under way: closing it is misuse. */
+bool anyc__datagram_elsewhere(const struct anyc_datagram *d);
 /* NULL, or why nothing can be sent there. */
 const char *anyc__datagram_bad_address(const struct anyc_datagram *d,
 				       const struct anyc_address *to);

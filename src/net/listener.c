@@ -17,6 +17,17 @@ static void leave(struct anyc_listener *l)
 	l->ops_->free(l);
 }
 
+/* See anyc__attribute_elsewhere. */
+static int elsewhere(struct anyc_listener *l)
+{
+	int rc = 0;
+
+	if (l->ops_->attribute == NULL ||
+	    l->ops_->attribute(l, &anyc__attribute_elsewhere, &rc) != 0)
+		return 0;
+	return rc;
+}
+
 int anyc_listener_accept(struct anyc_listener *l, struct anyc_stream **out)
 {
 	int rc;
@@ -29,8 +40,7 @@ int anyc_listener_accept(struct anyc_listener *l, struct anyc_stream **out)
 		return anyc__refuse_state(0, ANYC_ECLOSED, 0,
 					  "accept: the listener was closed on this side");
 	if (l->accepting_)
-		return anyc__refuse_state(0, ANYC_EBUSY, 0,
-					  "accept: another task is inside accept on this listener");
+		return anyc__refuse_busy(0, elsewhere(l), "accept", "listener");
 	l->accepting_ = true;
 	l->inside_++;
 	rc = l->ops_->accept(l, out);
@@ -66,6 +76,10 @@ int anyc_listener_close(struct anyc_listener *l)
 		return anyc__refuse_arguments(0, "close: the listener is NULL");
 	if (!anyc__closing_begin(&closing))
 		return closing.rc;
+	if (!l->closed_ && elsewhere(l) == ANYC_ETHREAD) {
+		ANYC_IGNORE(anyc__closing_end(&closing, 0));
+		return anyc__refuse_elsewhere("close");
+	}
 	l->inside_++;
 	if (!l->closed_)
 		rc = close_open(l, closing.flags);
@@ -80,11 +94,15 @@ void anyc_listener_free(struct anyc_listener *l)
 	if (l == NULL || l->freed_)
 		return;
 	anyc__keep(&kept);
-	l->inside_++;
-	if (!l->closed_)
-		ANYC_IGNORE(close_open(l, ANYC_NOWAIT));
-	l->freed_ = true;
-	leave(l);
+	if (!l->closed_ && elsewhere(l) == ANYC_ETHREAD) {
+		ANYC_IGNORE(anyc__refuse_elsewhere("free"));
+	} else {
+		l->inside_++;
+		if (!l->closed_)
+			ANYC_IGNORE(close_open(l, ANYC_NOWAIT));
+		l->freed_ = true;
+		leave(l);
+	}
 	anyc__restore(&kept);
 }
 

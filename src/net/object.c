@@ -91,10 +91,15 @@ int anyc_object_send_eof(struct anyc_object_stream *s)
 	return rc;
 }
 
+/* Refused, as what is below is another thread's, it stays open. */
 static int close_open(struct anyc_object_stream *s, unsigned flags)
 {
+	int rc;
+
 	s->closed_ = true;
-	return s->ops_->close(s, flags);
+	rc = s->ops_->close(s, flags);
+	s->closed_ = rc != ANYC_ETHREAD;
+	return rc;
 }
 
 int anyc_object_stream_close(struct anyc_object_stream *s)
@@ -123,7 +128,7 @@ void anyc_object_stream_free(struct anyc_object_stream *s)
 	s->inside_++;
 	if (!s->closed_)
 		ANYC_IGNORE(close_open(s, ANYC_NOWAIT));
-	s->freed_ = true;
+	s->freed_ = s->closed_;
 	leave(s);
 	anyc__restore(&kept);
 }

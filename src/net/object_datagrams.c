@@ -47,6 +47,8 @@ static int datagrams_send(struct anyc_object_stream *s, const void *data, size_t
 static int datagrams_close(struct anyc_object_stream *s, unsigned flags)
 {
 	(void)flags;
+	if (anyc__datagram_elsewhere(below(s)))
+		return anyc__refuse_elsewhere("object close");
 	anyc_datagram_free(below(s));
 	ANYC__CONTAINER(s, struct of_datagrams, stream)->datagrams = NULL;
 	return 0;

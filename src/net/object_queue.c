@@ -57,11 +57,10 @@ static int queue_send_eof(struct anyc_object_stream *s)
 static int queue_close(struct anyc_object_stream *s, unsigned flags)
 {
 	struct of_queue *q = of(s);
-	int sender = anyc_sender_close(&q->sender);
-	int receiver = anyc_receiver_close(&q->receiver);
+	int rc = anyc_sender_close(&q->sender);
 
 	(void)flags;
-	return sender != 0 ? sender : receiver;
+	return rc != 0 ? rc : anyc_receiver_close(&q->receiver);
 }
 
 static void queue_free(struct anyc_object_stream *s)

@@ -206,6 +206,10 @@ static void pipe_free(struct anyc_stream *s)
 
 static int pipe_attribute(struct anyc_stream *s, const struct anyc_attribute *attribute, void *out)
 {
+	if (attribute == &anyc__attribute_elsewhere) {
+		*(int *)out = anyc__fd_elsewhere(&end_of(s)->fd);
+		return 0;
+	}
 	if (attribute != &anyc_attribute_fd)
 		return anyc_fail(ANYC_ENOATTR, 0, "a pipe has no %s", attribute->name);
 	if (end_of(s)->fd.closed)

@@ -153,6 +153,10 @@ static int listener_attribute(struct anyc_listener *base,
 
 	if (attribute == &anyc_attribute_local_address)
 		return anyc__socket_local(l->fd[0], out);
+	if (attribute == &anyc__attribute_elsewhere) {
+		*(int *)out = anyc__fd_elsewhere(&l->wait);
+		return 0;
+	}
 	if (attribute != &anyc_attribute_fd)
 		return anyc_fail(ANYC_ENOATTR, 0, "a %s listener has no %s", base->ops_->name,
 				 attribute->name);

@@ -42,10 +42,15 @@ static int refuse_closed(unsigned flags, const char *call)
 				  call);
 }
 
-static int refuse_busy(unsigned flags, const char *call)
+/* See anyc__attribute_elsewhere. */
+static int elsewhere(struct anyc_stream *s)
 {
-	return anyc__refuse_state(flags, ANYC_EBUSY, 0,
-				  "%s: another task is inside %s on this stream", call, call);
+	int rc = 0;
+
+	if (s->ops_->attribute == NULL ||
+	    s->ops_->attribute(s, &anyc__attribute_elsewhere, &rc) != 0)
+		return 0;
+	return rc;
 }
 
 static int refuse_broken(const struct anyc_stream *s, unsigned flags, const char *call)
@@ -78,12 +83,12 @@ static int failed(struct anyc_stream *s, int rc, const char *call)
 
 /* ------------------------------------------------------------------------------- receiving */
 
-static int cannot_receive(const struct anyc_stream *s, unsigned flags)
+static int cannot_receive(struct anyc_stream *s, unsigned flags)
 {
 	if (s->closed_)
 		return refuse_closed(flags, "receive");
 	if (s->receiving_)
-		return refuse_busy(flags, "receive");
+		return anyc__refuse_busy(flags, elsewhere(s), "receive", "direction");
 	if (s->ended_)
 		return anyc__checkpoint_only(flags);
 	if (s->ops_->receive == NULL)
@@ -171,12 +176,12 @@ int anyc_stream_receive(struct anyc_stream *s, void *buf, size_t size)
 
 /* --------------------------------------------------------------------------------- sending */
 
-static int cannot_send(const struct anyc_stream *s, unsigned flags, const char *call)
+static int cannot_send(struct anyc_stream *s, unsigned flags, const char *call)
 {
 	if (s->closed_)
 		return refuse_closed(flags, call);
 	if (s->sending_)
-		return refuse_busy(flags, call);
+		return anyc__refuse_busy(flags, elsewhere(s), call, "direction");
 	if (s->eof_sent_)
 		return anyc__refuse_state(flags, ANYC_ECLOSED, 0,
 					  "%s: sending was ended by anyc_stream_send_eof()", call);
@@ -450,6 +455,12 @@ int anyc_stream_send_eof(struct anyc_stream *s)
 
 /* --------------------------------------------------------------------------------- closing */
 
+/* Open, and another thread's loop is at it; one that is being moved is closed by who moves it. */
+static bool is_elsewhere(struct anyc_stream *s)
+{
+	return !s->closed_ && !s->moving_ && elsewhere(s) == ANYC_ETHREAD;
+}
+
 static int close_open(struct anyc_stream *s, unsigned flags)
 {
 	s->closed_ = true;
@@ -465,6 +476,10 @@ int anyc_stream_close(struct anyc_stream *s)
 		return anyc__refuse_arguments(0, "close: the stream is NULL");
 	if (!anyc__closing_begin(&closing))
 		return closing.rc;
+	if (is_elsewhere(s)) {
+		ANYC_IGNORE(anyc__closing_end(&closing, 0));
+		return anyc__refuse_elsewhere("close");
+	}
 	s->inside_++;
 	if (!s->closed_)
 		rc = close_open(s, closing.flags);
@@ -479,11 +494,15 @@ void anyc_stream_free(struct anyc_stream *s)
 	if (s == NULL || s->freed_)
 		return;
 	anyc__keep(&kept);
-	s->inside_++;
-	if (!s->closed_)
-		ANYC_IGNORE(close_open(s, ANYC_NOWAIT));
-	s->freed_ = true;
-	leave(s);
+	if (is_elsewhere(s)) {
+		ANYC_IGNORE(anyc__refuse_elsewhere("free"));
+	} else {
+		s->inside_++;
+		if (!s->closed_)
+			ANYC_IGNORE(close_open(s, ANYC_NOWAIT));
+		s->freed_ = true;
+		leave(s);
+	}
 	anyc__restore(&kept);
 }
 
@@ -513,7 +532,7 @@ int anyc_stream_move(struct anyc_stream *s)
 	if (s->closed_)
 		return refuse_closed(0, "move");
 	if (s->inside_ != 0)
-		return refuse_busy(0, "move");
+		return anyc__refuse_busy(0, elsewhere(s), "move", "stream");
 	if (!ANYC__HAS_OPERATION(s, move))
 		return anyc__refuse_state(0, ANYC_ENOTSUP, 0,
 					  "move: a %s stream stays with its loop", s->ops_->name);

@@ -36,6 +36,7 @@ struct pair {
 	struct way way[2];
 	size_t capacity;
 	uint64_t engine; /* 0: no task has used it yet */
+	uint64_t process; /* that made it */
 	unsigned ends;   /* not freed yet */
 	unsigned char data[];
 };
@@ -215,6 +216,19 @@ static int pair_send_eof(struct anyc_stream *s)
 	return done(t, false, 0);
 }
 
+static int elsewhere(const struct pair *p)
+{
+	int i;
+
+	if (p->process != anyc__process())
+		return ANYC_EFORKED;
+	for (i = 0; i < 2; i++)
+		if (anyc__waiters_elsewhere(&p->way[i].reader) ||
+		    anyc__waiters_elsewhere(&p->way[i].writer))
+			return ANYC_ETHREAD;
+	return 0;
+}
+
 static int pair_close(struct anyc_stream *s, unsigned flags)
 {
 	struct end *e = end_of(s);
@@ -223,6 +237,8 @@ static int pair_close(struct anyc_stream *s, unsigned flags)
 	e->closed = true;
 	e->out->ended = true;
 	e->in->deaf = true;
+	if (elsewhere(e->pair) == ANYC_EFORKED)
+		return 0; /* who waits in it waits in the parent process */
 	wake(&e->in->reader);
 	wake(&e->out->writer);
 	/* The peer meets the end before a failure of its own, as with TCP. */
@@ -239,6 +255,14 @@ static void pair_free(struct anyc_stream *s)
 		anyc__free(p);
 }
 
+static int pair_attribute(struct anyc_stream *s, const struct anyc_attribute *attribute, void *out)
+{
+	if (attribute != &anyc__attribute_elsewhere)
+		return anyc_fail(ANYC_ENOATTR, 0, "a pair's stream has no %s", attribute->name);
+	*(int *)out = elsewhere(end_of(s)->pair);
+	return 0;
+}
+
 static const struct anyc_stream_ops pair_ops = {
 	.size = sizeof pair_ops,
 	.name = "pair's",
@@ -247,6 +271,7 @@ static const struct anyc_stream_ops pair_ops = {
 	.send_eof = pair_send_eof,
 	.close = pair_close,
 	.free = pair_free,
+	.attribute = pair_attribute,
 };
 
 /* ----------------------------------------------------------------------------------- making */
@@ -279,6 +304,7 @@ int anyc_stream_pair(struct anyc_stream **a, struct anyc_stream **b, size_t capa
 	if (p == NULL)
 		return anyc_fail(-ENOMEM, ENOMEM, "anyc_stream_pair: no memory for two buffers of "
 				 "%zu bytes", capacity);
+	p->process = anyc__process();
 	p->capacity = capacity;
 	p->ends = 2;
 	end_init(p, 0);
