@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Names and addresses: semantics.md H22, rule 16.  No name server is asked. */
 #include "conform_net.h"
+#include "lib/next.h"
 
 #include <arpa/nameser.h>
-#include <dlfcn.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <resolv.h>
@@ -103,11 +103,10 @@ int getaddrinfo(const char *restrict host, const char *restrict service,
 		{ "family.test", EAI_FAMILY, 0 }, { "nodata.test", -5, 0 },
 	};
 	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-	void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
 	struct addrinfo numeric = *hints;
 	size_t i;
 
-	memcpy(&real, &symbol, sizeof real);
+	next_function(&real, "getaddrinfo");
 	pthread_mutex_lock(&server.lock);
 	server.calls++;
 	pthread_mutex_unlock(&server.lock);

@@ -2,7 +2,6 @@
 /* Parts of files over streams: TCP, UNIX, and a stream that has no operation of its own for it. */
 #include "conform_net.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +13,7 @@
 #include <anyc/streams.h>
 #include <anyc/unix.h>
 
+#include "lib/next.h"
 #include "lib/pair.h"
 
 enum { SIZE = 700001 };
@@ -431,14 +431,6 @@ static struct {
 	pthread_t loop;
 	bool on;
 } disk;
-
-static void next_function(void *function, const char *name)
-{
-	void *symbol = dlsym(RTLD_NEXT, name);
-
-	CHECK(symbol != NULL);
-	memcpy(function, &symbol, sizeof symbol);
-}
 
 ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {

@@ -5,7 +5,6 @@
  */
 #include "conform_net.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include <anyc/streams.h>
 #include <anyc/unix.h>
 
+#include "lib/next.h"
 #include "lib/pair.h"
 
 #ifdef ANYC_HAVE_OPENSSL
@@ -42,14 +42,6 @@ static struct {
 	bool receives; /* also what is received */
 	unsigned seed;
 } kernel;
-
-static void next_function(void *function, const char *name)
-{
-	void *symbol = dlsym(RTLD_NEXT, name);
-
-	CHECK(symbol != NULL);
-	memcpy(function, &symbol, sizeof symbol);
-}
 
 static bool is_cut(int fd)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Datagrams that the kernel cuts and joins: semantics.md H16 and H17 in fewer calls. */
 #include "conform_datagram.h"
+#include "lib/next.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <stdlib.h>
@@ -20,14 +20,6 @@ static struct {
 	int refuses; /* errno of a send that it should cut */
 	int cut;     /* sends that it should cut */
 } kernel;
-
-static void next_function(void *function, const char *name)
-{
-	void *symbol = dlsym(RTLD_NEXT, name);
-
-	CHECK(symbol != NULL);
-	memcpy(function, &symbol, sizeof symbol);
-}
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Worker threads: limits, order, failure to make threads, engines that end first, fork. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -17,6 +16,7 @@
 
 #include "core/engine.h"
 #include "core/worker.h"
+#include "lib/next.h"
 
 TestSuite(worker, .timeout = 20);
 
@@ -213,11 +213,8 @@ static int (*real_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *)
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
-	if (real_create == NULL) {
-		void *f = dlsym(RTLD_NEXT, "pthread_create");
-
-		memcpy(&real_create, &f, sizeof f);
-	}
+	if (real_create == NULL)
+		next_function(&real_create, "pthread_create");
 	return atomic_load(&refuse_threads) ? EAGAIN : real_create(thread, attr, fn, arg);
 }
 
