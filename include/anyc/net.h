@@ -191,7 +191,10 @@ ANYC_API ANYC_MUST_CHECK int anyc_listener_attribute(struct anyc_listener *l,
 						     const struct anyc_attribute *attribute,
 						     void *out, size_t size);
 
-/* Serves one connection in a task of its own; serve frees the stream afterwards. */
+/*
+ * Serves one connection in a task of its own.  Serve frees the stream afterwards, so a wrapper that
+ * would own it (anyc_buffered_stream(), anyc_tls_wrap()) takes `handler_owns`.
+ */
 typedef int anyc_serve_fn(void *arg, struct anyc_stream *stream);
 struct anyc_serve_options {
 	struct anyc_group *group; /* where the handlers run; NULL: a group of its own */
@@ -200,13 +203,16 @@ struct anyc_serve_options {
 	/* A handler's negative result; NULL: the report hook.  Serving goes on. */
 	void (*on_error)(void *arg, int rc, const char *detail);
 	void *on_error_arg;
-	void *reserved_[2];
+	bool handler_owns; /* the handler frees the stream, or what it has wrapped it in */
+	uint8_t reserved_[7];
+	void *reserved2_[1];
 };
 /*
  * Accepts connections and runs handler(arg, stream) for each, until cancelled or the listener is
- * closed (0).  Connections that died in the queue are passed over; out of descriptors or memory
- * it reports once and tries every 100 ms.  With a group of its own it returns when all handlers
- * have: so closing the listener drains, and a deadline of the scope around limits that.
+ * closed (0; also before it began).  Connections that died in the queue are passed over; out of
+ * descriptors or memory it reports once and tries every 100 ms.  With a group of its own it returns
+ * when all handlers have: so closing the listener drains, and a deadline of the scope around limits
+ * that.
  *   checkpoint  yes
  *   errors  ANYC_ECANCELED, ANYC_EBUSY (another task serves or accepts), ANYC_EINVAL, -errno
  */

@@ -5,7 +5,8 @@
  * Rules
  *  - Nothing a connection does ends serving: its error goes to on_error or the report hook.
  *  - In a group of the caller's the handlers may outlive the call, so what they share is counted.
- *  - The stream is freed after its handler has returned; if no task can be made, at once.
+ *  - The stream is freed after its handler has returned, unless that owns it; if no task can be
+ *    made, at once.
  *  - Out of descriptors or memory: one line for the whole episode, and a try every 100 ms, each
  *    of which leaves the connections in the kernel's queue.
  */
@@ -57,7 +58,8 @@ static int run_connection(void *arg)
 	int rc = s->handler(s->arg, c->stream);
 	bool cancelled = rc == ANYC_ECANCELED && anyc_has_pending_cancellation();
 
-	anyc_stream_free(c->stream);
+	if (!s->options.handler_owns)
+		anyc_stream_free(c->stream);
 	if (rc < 0 && !cancelled)
 		tell_error(s, rc);
 	s->live--;

@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include <anyc/streams.h>
+
 #include "lib/valgrind.h"
 
 /* ---------------------------------------------------------------- a resolver of the test's */
@@ -791,6 +793,7 @@ struct shop {
 	bool done;
 	int errors, error;
 	char detail[100];
+	struct anyc_stream *kept;
 };
 
 static int echo_once(void *arg, struct anyc_stream *s)
@@ -1054,6 +1057,72 @@ ANYC_TEST_NET(tcp, h10_a_failing_handler)
 	CHECK_OK(anyc_listener_close(shop.listener));
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_RC(shop.rc, 0);
+	anyc_listener_free(shop.listener);
+}
+
+/* The handler gives the stream to a wrapper, which owns it. */
+static int echo_buffered(void *arg, struct anyc_stream *s)
+{
+	struct shop *shop = arg;
+	struct anyc_stream *b;
+	char buf[8];
+	int n;
+
+	CHECK_OK(anyc_buffered_stream(&b, s));
+	n = anyc_stream_receive(b, buf, sizeof buf);
+	if (n > 0)
+		CHECK_OK(anyc_stream_send(b, buf, (size_t)n));
+	shop->handled++;
+	anyc_stream_free(b);
+	return n < 0 ? n : 0;
+}
+
+/* Or passes it on. */
+static int keep(void *arg, struct anyc_stream *s)
+{
+	((struct shop *)arg)->kept = s;
+	return 0;
+}
+
+ANYC_TEST_NET(tcp, h10_a_stream_that_outlives_its_handler)
+{
+	struct shop shop = { .options = { .handler_owns = true } };
+	struct anyc_stream *s;
+	struct anyc_group g;
+	char buf[8];
+
+	shop_open(&shop, &g, keep);
+	s = visit(&shop);
+	SETTLE();
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_OK(anyc_stream_send(shop.kept, "hello", 5));
+	CHECK_INT(anyc_stream_receive(s, buf, sizeof buf), ==, 5);
+	anyc_stream_free(shop.kept);
+	anyc_stream_free(s);
+	anyc_listener_free(shop.listener);
+}
+
+ANYC_TEST_NET(tcp, h10_a_handler_that_owns_the_stream)
+{
+	struct shop shop = { .options = { .handler_owns = true } };
+	struct anyc_stream *s;
+	struct anyc_group g;
+	char buf[8];
+
+	shop_open(&shop, &g, echo_buffered);
+	check_echo(&shop);
+	/* Cancelled inside, it cleans up as well. */
+	s = visit(&shop);
+	SETTLE();
+	CHECK_OK(anyc_scope_cancel(&shop.scope, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_RC(shop.rc, ANYC_ECANCELED);
+	CHECK_INT(shop.handled, ==, 2);
+	CHECK_RC(anyc_stream_receive(s, buf, sizeof buf), 0);
+	anyc_stream_free(s);
+	CHECK_OK(anyc_listener_close(shop.listener));
+	CHECK_OK(anyc_serve(shop.listener, echo_buffered, &shop, NULL));
 	anyc_listener_free(shop.listener);
 }
 
