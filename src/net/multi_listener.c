@@ -165,17 +165,28 @@ static const struct anyc_listener_ops multi_ops = {
 /* The places that a listener brings, or 0 if it cannot be used. */
 static size_t places_of(struct anyc_listener *l)
 {
-	if (l == NULL || l->closed_ || l->accepting_)
+	if (l == NULL || l->closed_ || l->inside_ != 0) /* also by serve, between two accepts */
 		return 0;
 	return l->ops_ == &multi_ops ? multi_of(l)->count : 1;
 }
 
+static bool is_in(struct anyc_listener *one, struct anyc_listener *l)
+{
+	size_t i;
+
+	for (i = 0; l->ops_ == &multi_ops && i < multi_of(l)->count; i++)
+		if (multi_of(l)->places[i].listener == one)
+			return true;
+	return l == one;
+}
+
+/* Itself, or as a part of another one. */
 static bool is_twice(struct anyc_listener *const *listeners, size_t i)
 {
 	size_t j;
 
 	for (j = 0; j < i; j++)
-		if (listeners[j] == listeners[i])
+		if (is_in(listeners[j], listeners[i]) || is_in(listeners[i], listeners[j]))
 			return true;
 	return false;
 }
@@ -206,9 +217,9 @@ int anyc_multi_listener(struct anyc_listener **out, struct anyc_listener *const 
 	if (out == NULL || listeners == NULL || count == 0)
 		return anyc_fail(ANYC_EINVAL, 0, "anyc_multi_listener: there is nothing to take");
 	for (i = 0; i < count; i++) {
-		size_t n = is_twice(listeners, i) ? 0 : places_of(listeners[i]);
+		size_t n = places_of(listeners[i]);
 
-		if (n == 0)
+		if (n == 0 || is_twice(listeners, i))
 			return anyc_fail(ANYC_EINVAL, 0,
 					 "anyc_multi_listener: listener %zu is NULL, closed, in "
 					 "use, or there twice", i);

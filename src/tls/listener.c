@@ -83,9 +83,12 @@ int anyc_tls_listener_sized(struct anyc_listener **out, struct anyc_listener *be
 	struct anyc_tls_options o;
 	int rc;
 
+	if (out == NULL || below == NULL)
+		return anyc_fail(ANYC_EINVAL, 0, "anyc_tls_listener(): an argument is NULL");
 	*out = NULL;
-	if (below == NULL)
-		return anyc_fail(ANYC_EINVAL, 0, "no listener below");
+	if (below->closed_ || below->inside_ != 0)
+		return anyc_fail(ANYC_EINVAL, 0, "anyc_tls_listener(): the listener is %s",
+				 below->closed_ ? "closed" : "in use");
 	rc = anyc__tls_options_copy(&o, options, size);
 	if (rc != 0)
 		return rc;

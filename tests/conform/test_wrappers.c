@@ -492,7 +492,7 @@ ANYC_TEST(multi_listener, f10_one_that_fails)
 ANYC_TEST(multi_listener, r16_bad_arguments)
 {
 	struct port port;
-	struct anyc_listener *list[2] = { listen_here(&port), NULL }, *l = list[0];
+	struct anyc_listener *list[2] = { listen_here(&port), NULL }, *l = list[0], *inner;
 
 	CHECK_RC(anyc_multi_listener(NULL, list, 1), ANYC_EINVAL);
 	CHECK_RC(anyc_multi_listener(&l, NULL, 1), ANYC_EINVAL);
@@ -501,8 +501,58 @@ ANYC_TEST(multi_listener, r16_bad_arguments)
 	CHECK_RC(anyc_multi_listener(&l, list, 2), ANYC_EINVAL);
 	list[1] = list[0];
 	CHECK_RC(anyc_multi_listener(&l, list, 2), ANYC_EINVAL);
-	CHECK_OK(anyc_listener_close(list[0]));
+	/* Twice, once as a part of another one. */
+	CHECK_OK(anyc_multi_listener(&inner, list, 1));
+	list[1] = inner;
+	CHECK_RC(anyc_multi_listener(&l, list, 2), ANYC_EINVAL);
+	list[1] = list[0];
+	list[0] = inner;
+	CHECK_RC(anyc_multi_listener(&l, list, 2), ANYC_EINVAL);
+	CHECK_OK(anyc_listener_close(inner));
 	CHECK_RC(anyc_multi_listener(&l, list, 1), ANYC_EINVAL);
 	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "listener 0 is NULL, closed");
-	anyc_listener_free(list[0]);
+	anyc_listener_free(inner);
+}
+
+struct served {
+	struct anyc_listener *listener;
+	struct anyc_event let_go;
+};
+
+static int wait_inside(void *arg, struct anyc_stream *s)
+{
+	(void)s;
+	return anyc_event_wait(&((struct served *)arg)->let_go);
+}
+
+static int serve_one_at_once(void *arg)
+{
+	const struct anyc_serve_options one = { .limit = 1 };
+	struct served *s = arg;
+
+	return anyc_serve(s->listener, wait_inside, s, &one);
+}
+
+/* Nobody is inside accept while serve is at its limit; it is in use all the same. */
+ANYC_TEST(multi_listener, r16_one_that_is_served)
+{
+	struct served served = { .listener = NULL };
+	struct anyc_listener *l;
+	struct anyc_stream *s;
+	struct anyc_group g;
+	struct port port;
+
+	served.listener = listen_here(&port);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, serve_one_at_once, &served));
+	SETTLE();
+	CHECK_RC(anyc_multi_listener(&l, &served.listener, 1), ANYC_EINVAL);
+	call(&s, &port);
+	SETTLE();
+	CHECK_RC(anyc_multi_listener(&l, &served.listener, 1), ANYC_EINVAL);
+	CHECK_OK(anyc_listener_close(served.listener));
+	CHECK_OK(anyc_event_set(&served.let_go));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	anyc_stream_free(s);
+	anyc_listener_free(served.listener);
 }
