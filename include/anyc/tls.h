@@ -130,7 +130,7 @@ ANYC_INLINE ANYC_MUST_CHECK int anyc_tls_listener(struct anyc_listener **out,
  * Handshakes now, in a connection of such a listener; only a checkpoint once that is done.  For
  * servers that want the error before they say anything.
  *   checkpoint  yes     cancelled  the next call goes on with it
- *   errors  as anyc_tls_wrap(), ANYC_ECLOSED
+ *   errors  as anyc_tls_wrap(), ANYC_ECLOSED, ANYC_EBUSY (it is being moved)
  */
 ANYC_API ANYC_MUST_CHECK int anyc_tls_handshake(struct anyc_stream *s);
 

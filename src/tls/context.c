@@ -119,6 +119,8 @@ int anyc_tls_context_new_sized(struct anyc_tls_context **out,
 	bool server;
 	int rc;
 
+	if (out == NULL)
+		return anyc_fail(ANYC_EINVAL, 0, "anyc_tls_context_new(): out is NULL");
 	*out = NULL;
 	rc = settings_of(&settings, options, size, &server);
 	if (rc != 0)

@@ -621,8 +621,11 @@ int anyc__tls_leave(struct anyc__tls_stream *t, unsigned flags, bool waited, int
 static int tls_move(struct anyc_stream *s)
 {
 	struct anyc__tls_stream *t = (struct anyc__tls_stream *)s;
+	int rc;
 
-	return t->transport != NULL ? anyc_stream_move(t->transport) : anyc_checkpoint();
+	t->inside++;
+	rc = t->transport != NULL ? anyc_stream_move(t->transport) : anyc_checkpoint();
+	return anyc__tls_leave(t, ANYC_NOWAIT, true, rc);
 }
 
 const struct anyc_stream_ops anyc__tls_ops = {

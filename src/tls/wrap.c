@@ -18,12 +18,38 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <anyc/task.h>
 #include <anyc/time.h>
 
 #include "tls.h"
 
 #define DEFAULT_TIMEOUT (30 * ANYC_SECOND)
 #define MAX_HOST        253
+
+/* ------------------------------------------------------------------------------- refusing */
+
+/* 0 where a call that waits may be made, in a cancelled scope or not. */
+static int may_wait(void)
+{
+	int rc = anyc_checkpoint_if_cancelled();
+
+	return rc == ANYC_ECANCELED ? 0 : rc;
+}
+
+static int refuse_argument(const char *call, const char *why)
+{
+	int rc = may_wait();
+
+	return rc != 0 ? rc : anyc_fail(ANYC_EINVAL, 0, "%s(): %s", call, why);
+}
+
+/* A state: a checkpoint too, as the call's work would have been. */
+static int refuse_state(int why, const char *call, const char *sentence)
+{
+	int rc = anyc_checkpoint();
+
+	return rc != 0 ? rc : anyc_fail(why, 0, "%s(): %s", call, sentence);
+}
 
 /* -------------------------------------------------------------------------------- options */
 
@@ -252,10 +278,14 @@ int anyc_tls_wrap_sized(struct anyc_stream **out, struct anyc_stream *transport,
 	struct anyc_tls_options o;
 	int rc;
 
+	if (out == NULL)
+		return refuse_argument("anyc_tls_wrap", "there is no place for the stream");
 	*out = NULL;
 	if (transport == NULL)
-		return anyc_fail(ANYC_EINVAL, 0, "no stream to wrap");
-	rc = anyc__tls_options_copy(&o, options, size);
+		return refuse_argument("anyc_tls_wrap", "there is no stream to wrap");
+	rc = may_wait();
+	if (rc == 0)
+		rc = anyc__tls_options_copy(&o, options, size);
 	return rc == 0 ? wrap(out, transport, host, "", &o) : rc;
 }
 
@@ -267,9 +297,13 @@ int anyc_tls_connect_sized(struct anyc_stream **out, const char *host, const cha
 	struct name name;
 	int rc;
 
+	if (out == NULL)
+		return refuse_argument("anyc_tls_connect", "there is no place for the stream");
 	*out = NULL;
+	rc = may_wait();
 	/* What the caller has got wrong is told before anything is sent. */
-	rc = anyc__tls_options_copy(&o, options, size);
+	if (rc == 0)
+		rc = anyc__tls_options_copy(&o, options, size);
 	if (rc == 0 && o.server)
 		rc = anyc_fail(ANYC_EINVAL, 0, "anyc_tls_connect() makes a client: .server is set");
 	if (rc == 0 && o.tcp != NULL && o.tcp_size == 0)
@@ -298,8 +332,12 @@ int anyc_tls_handshake(struct anyc_stream *s)
 	struct anyc__tls_stream *t = anyc__tls_cast(s);
 
 	if (t == NULL)
-		return anyc_fail(ANYC_EINVAL, 0, "anyc_tls_handshake() needs a TLS stream");
-	return t->closed ? ANYC_ECLOSED : handshake_now(t);
+		return refuse_argument("anyc_tls_handshake", "it needs a TLS stream");
+	if (t->closed)
+		return refuse_state(ANYC_ECLOSED, "anyc_tls_handshake", "the stream was closed");
+	if (t->head.moving_)
+		return refuse_state(ANYC_EBUSY, "anyc_tls_handshake", "the stream is being moved");
+	return handshake_now(t);
 }
 
 static int closing_handshake(struct anyc__tls_stream *t, bool *waited)
@@ -342,15 +380,17 @@ int anyc_tls_unwrap(struct anyc_stream *s, struct anyc_stream **transport, void 
 	bool waited = false;
 	int rc;
 
+	if (transport == NULL || rest == NULL || rest_size == NULL)
+		return refuse_argument("anyc_tls_unwrap", "there is no place for what it gives");
 	*transport = NULL;
 	*rest = NULL;
 	*rest_size = 0;
 	if (t == NULL)
-		return anyc_fail(ANYC_EINVAL, 0, "anyc_tls_unwrap() needs a TLS stream");
+		return refuse_argument("anyc_tls_unwrap", "it needs a TLS stream");
 	if (t->closed)
-		return ANYC_ECLOSED;
+		return refuse_state(ANYC_ECLOSED, "anyc_tls_unwrap", "the stream was closed");
 	if (t->inside > 0)
-		return anyc_fail(ANYC_EBUSY, 0, "anyc_tls_unwrap(): a task is inside the stream");
+		return refuse_state(ANYC_EBUSY, "anyc_tls_unwrap", "a task is inside the stream");
 	rc = anyc__tls_enter(t, 0);
 	if (rc == 0)
 		rc = closing_handshake(t, &waited);

@@ -1083,6 +1083,102 @@ ANYC_TEST(tls, b150_unwrap_gives_the_transport_and_what_follows)
 	}
 }
 
+static int move_it(void *arg)
+{
+	return anyc_stream_move(arg);
+}
+
+/* The transport is on its way: nothing is given away, and nothing changed. */
+ANYC_TEST(tls, b150_unwrap_while_it_moves)
+{
+	struct anyc_stream *a, *b;
+	struct unwrapper u;
+	struct anyc_group g;
+	struct fixture f;
+	struct link l;
+
+	fixture_make(&f);
+	CHECK_OK(anyc_unix_pair(&a, &b));
+	link_over(&l, &f, a, b);
+	u = (struct unwrapper){ .stream = l.client.stream };
+	/* The goodbye is there, so an unwrap would need nothing of the transport. */
+	CHECK_OK(anyc_stream_send(l.server.stream, "x", 1));
+	CHECK_OK(anyc_stream_close(l.server.stream));
+	check_receives(l.client.stream, "x");
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, move_it, l.client.stream));
+	CHECK_OK(anyc_checkpoint());
+	CHECK_OK(unwrap_task(&u));
+	CHECK_RC(u.rc, ANYC_EBUSY);
+	CHECK_OK(anyc_group_leave(&g, 0));
+	check_end(l.client.stream);
+	link_free(&l);
+	fixture_end(&f);
+}
+
+static void call_closed(void *arg)
+{
+	struct unwrapper u = { .stream = arg };
+
+	CHECK_RC(anyc_tls_handshake(arg), ANYC_ENOTASK);
+	CHECK_RC(anyc_tls_handshake(NULL), ANYC_ENOTASK);
+	CHECK_OK(unwrap_task(&u));
+	CHECK_RC(u.rc, ANYC_ENOTASK);
+}
+
+/* A refusal comes after what every checkpoint does, and says why. */
+ANYC_TEST(tls, r11_refusals_are_checkpoints)
+{
+	struct unwrapper u;
+	struct fixture f;
+	struct link l;
+
+	fixture_make(&f);
+	link_make(&l, &f, NULL);
+	CHECK_OK(anyc_stream_close(l.client.stream));
+	u = (struct unwrapper){ .stream = l.client.stream };
+	ANYC_CHECK_CANCELLED(anyc_tls_handshake(l.client.stream));
+	ANYC_CHECK_CANCELLED(anyc_tls_unwrap(u.stream, &u.transport, &u.rest, &u.rest_size));
+	ANYC_CHECK_CHECKPOINT(CHECK_RC(anyc_tls_handshake(l.client.stream), ANYC_ECLOSED));
+	CHECK_HAS(anyc_error_detail(ANYC_ECLOSED), "anyc_tls_handshake()");
+	ANYC_CHECK_CHECKPOINT(CHECK_OK(unwrap_task(&u)));
+	CHECK_RC(u.rc, ANYC_ECLOSED);
+	CHECK_HAS(anyc_error_detail(ANYC_ECLOSED), "anyc_tls_unwrap()");
+	link_free(&l);
+	fixture_end(&f);
+}
+
+ANYC_TEST_ON(tls, r11_refusals_outside_tasks, ANYC_ROWS_LOOP)
+{
+	struct fixture f;
+	struct link l;
+
+	fixture_make(&f);
+	link_make(&l, &f, NULL);
+	CHECK_OK(anyc_stream_close(l.client.stream));
+	host_call(anyc_test_host(), call_closed, l.client.stream);
+	link_free(&l);
+	fixture_end(&f);
+}
+
+ANYC_TEST(tls, r16_no_place_for_a_result)
+{
+	struct unwrapper u = { .stream = NULL };
+	struct anyc_tls_options options = { .server = true };
+	struct anyc_stream *a, *b;
+
+	CHECK_OK(anyc_stream_pair(&a, &b, 0));
+	CHECK_RC(anyc_tls_wrap(NULL, a, "localhost", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tls_connect(NULL, "localhost", "1", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tls_listener(NULL, NULL, &options), ANYC_EINVAL);
+	CHECK_RC(anyc_tls_client_context(NULL, NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_tls_unwrap(a, NULL, &u.rest, &u.rest_size), ANYC_EINVAL);
+	CHECK_RC(anyc_tls_unwrap(a, &u.transport, NULL, &u.rest_size), ANYC_EINVAL);
+	CHECK_RC(anyc_tls_unwrap(a, &u.transport, &u.rest, NULL), ANYC_EINVAL);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+}
+
 ANYC_TEST(tls, b150_unwrap_that_fails)
 {
 	struct unwrapper u;
