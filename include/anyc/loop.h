@@ -32,7 +32,8 @@ ANYC_API struct anyc_loop *anyc_current_loop(void);
  *   errors  ANYC_EOVERFLOW, ANYC_EMISUSE (nothing to pop), -ENOMEM */
 ANYC_API int anyc_detect_push(const char *name);
 ANYC_API int anyc_detect_pop(void);
-/* What was detected in this thread, and why, in lines of text.  Counts and cuts as snprintf. */
+/* What was detected in this thread, and why, in lines of text.  Counts and cuts as snprintf.  (Why
+ * a call failed is anyc_error_detail()'s to say.) */
 ANYC_API size_t anyc_explain(char *buf, size_t size);
 
 /* ------------------------------------------------------------------------------- backends */

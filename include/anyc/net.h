@@ -112,7 +112,8 @@ struct anyc_tcp_connect_options {
  * IPv6 and IPv4 address first, attempts staggered, the next at once when one fails.  The stream
  * has TCP_NODELAY.  *out is NULL after a failure.
  *   checkpoint  yes     cancelled  nothing is left open
- *   errors  of resolve; -errno of the first address tried if all failed; ANYC_EINVAL
+ *   errors  of resolve; -errno of the first address tried if all failed; ANYC_EINVAL (NULL, port 0,
+ *           options)
  */
 ANYC_API ANYC_MUST_CHECK int anyc_tcp_connect_sized(struct anyc_stream **out, const char *host,
 						    const char *port,

@@ -20,8 +20,9 @@
  * Environment: ANYC_TEST_BACKENDS=libuv,none names the rows to have; ANYC_TEST_SLOW=5 multiplies
  * deadlines; ANYC_TEST_LEAKS=1 shows where blocks that were left came from.
  *
- * anyc_wait_all_blocked() and anyc_test_shuffle() are in libanyc, all else in libanyc-test
- * (pkg-config anyc-test), which links no test framework.
+ * anyc_wait_all_blocked() and anyc_test_shuffle() are in libanyc: for these a program includes this
+ * header, and links nothing else.  All else is in libanyc-test (pkg-config anyc-test), which links
+ * no test framework.
  */
 #ifndef ANYC_TESTING_H
 #define ANYC_TESTING_H

@@ -73,8 +73,8 @@ static int refuse_nested(void)
 
 	if ((t != NULL && !t->is_root_of_thread) || anyc__thread.frames != 0)
 		return anyc__misuse(ANYC_EMISUSE,
-				    "anyc_run: a loop is already running in this thread; await "
-				    "the function in a task instead");
+				    "anyc_run: a loop is already running in this thread; call the "
+				    "function, or spawn a task");
 	if (anyc__unwind_running(&running))
 		return anyc__misuse(ANYC_EMISUSE,
 				    "anyc_run: %s() is already running in this thread; attach "

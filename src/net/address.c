@@ -24,6 +24,8 @@ static size_t format_unix(const struct anyc_address *a, char *buf, size_t size)
 	int length = a->length > head ? (int)(a->length - head) : 0;
 	bool abstract = length > 0 && un->sun_path[0] == '\0';
 
+	if (length == 0)
+		return (size_t)snprintf(buf, size, "unix:(unnamed)");
 	return (size_t)snprintf(buf, size, "unix:%s%.*s", abstract ? "@" : "",
 				abstract ? length - 1 : length, un->sun_path + (abstract ? 1 : 0));
 }

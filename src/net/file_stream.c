@@ -269,7 +269,8 @@ int anyc_file_stream_seek(struct anyc_stream *s, int64_t offset, int whence, int
 	at = lseek(f->fd, (off_t)offset, whence);
 	if (at < 0 && errno == EINVAL)
 		return anyc_fail(ANYC_EINVAL, EINVAL,
-				 "anyc_file_stream_seek: no such place in the file");
+				 "anyc_file_stream_seek: offset %lld with whence %d is no place "
+				 "in the file", (long long)offset, whence);
 	if (at < 0)
 		return os_failure("anyc_file_stream_seek", errno);
 	s->ended_ = false;

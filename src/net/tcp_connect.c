@@ -354,6 +354,8 @@ const char *anyc__tcp_bad_connect(const char *host, const char *port,
 {
 	if (host == NULL || port == NULL)
 		return "the host or the port is NULL";
+	if (*port != '\0' && port[strspn(port, "0")] == '\0')
+		return "nobody listens on port 0";
 	if (o->local_port > 65535)
 		return "the local port is above 65535";
 	if (o->stagger < 0)

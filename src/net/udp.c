@@ -256,6 +256,15 @@ static unsigned interface_of(const char *text)
 	return *end == '\0' && number <= UINT32_MAX ? (unsigned)number : 0;
 }
 
+static bool is_group(const struct anyc_address *a)
+{
+	if (a->storage.ss_family == AF_INET)
+		return IN_MULTICAST(ntohl(
+			((const struct sockaddr_in *)(const void *)&a->storage)->sin_addr.s_addr));
+	return IN6_IS_ADDR_MULTICAST(
+		&((const struct sockaddr_in6 *)(const void *)&a->storage)->sin6_addr);
+}
+
 static int read_group(struct group_req *r, const char *group, const char *interface_name,
 		      const char *call)
 {
@@ -265,6 +274,9 @@ static int read_group(struct group_req *r, const char *group, const char *interf
 	if (group == NULL || !anyc__address_literal(&a, group, 0))
 		return anyc_fail(ANYC_EINVAL, 0, "%s: %s is no address", call,
 				 group != NULL ? group : "NULL");
+	if (!is_group(&a))
+		return anyc_fail(ANYC_EINVAL, 0,
+				 "%s: %s is the address of one host, not of a group", call, group);
 	memcpy(&r->gr_group, &a.storage, sizeof a.storage);
 	if (a.storage.ss_family == AF_INET6)
 		r->gr_interface = ((const struct sockaddr_in6 *)(const void *)&a.storage)
@@ -298,6 +310,9 @@ static int change_group(struct anyc_datagram *d, int option, const char *group,
 		       option, &r, sizeof r) == 0)
 		return 0;
 	rc = -errno;
+	if (rc == -ENOPROTOOPT)
+		return anyc_fail(ANYC_EINVAL, ENOPROTOOPT,
+				 "%s %s: the group is of IPv6, the socket is not", call, group);
 	return anyc_fail(rc, -rc, "%s %s: %s", call, group, anyc__words(&w, rc));
 }
 

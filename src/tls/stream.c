@@ -57,6 +57,9 @@ static const char *reason_of(unsigned long error)
 {
 	const char *text;
 
+	if (ERR_GET_LIB(error) == ERR_LIB_SSL &&
+	    ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER)
+		return "wrong version number: does the peer speak TLS at all?";
 	if (ERR_SYSTEM_ERROR(error))
 		return strerror(ERR_GET_REASON(error));
 	text = ERR_reason_error_string(error);

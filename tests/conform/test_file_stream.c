@@ -126,6 +126,7 @@ ANYC_TEST(file_stream, f18_seek_and_tell)
 	CHECK_RC(anyc_file_stream_seek(s, -1, SEEK_SET, &at), ANYC_EINVAL);
 	CHECK_INT(at, ==, -1);
 	CHECK_RC(anyc_file_stream_seek(s, 0, 99, NULL), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "whence 99");
 	CHECK_RC(anyc_file_stream_seek(NULL, 0, SEEK_SET, NULL), ANYC_EINVAL);
 	CHECK_RECEIVES(s, "45");
 	CHECK_OK(anyc_stream_close(s));

@@ -445,6 +445,9 @@ ANYC_TEST_NET(tcp, r16_bad_arguments)
 	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "1", &o), ANYC_EINVAL);
 	o = (struct anyc_tcp_connect_options){ .family = AF_INET6 };
 	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "1", &o), ANYC_EAI_FAMILY);
+	CHECK_RC(anyc_tcp_connect(&s, "127.0.0.1", "0", NULL), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "port 0");
+	CHECK_RC(anyc_tcp_connect(&s, "no-such-host.invalid", "000", NULL), ANYC_EINVAL);
 	CHECK_RC(anyc_tcp_listen(NULL, NULL, "0", NULL), ANYC_EINVAL);
 	CHECK_RC(anyc_tcp_listen(&l, NULL, NULL, NULL), ANYC_EINVAL);
 	CHECK_RC(anyc_tcp_listen(&l, NULL, "0", &lo), ANYC_EINVAL);

@@ -502,6 +502,11 @@ ANYC_TEST(udp, h29_multicast)
 	CHECK_RC(anyc_udp_join(d, NULL, NULL), ANYC_EINVAL);
 	CHECK_RC(anyc_udp_join(d, "ff02::1", "no-such-interface"), ANYC_EINVAL);
 	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "no interface no-such-interface");
+	CHECK_RC(anyc_udp_join(d, "10.0.0.1", NULL), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "10.0.0.1 is the address of one host");
+	CHECK_RC(anyc_udp_join(d, "2001:db8::1", NULL), ANYC_EINVAL);
+	CHECK_RC(anyc_udp_join(from, "ff02::1234", "lo"), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "the group is of IPv6");
 	CHECK_RC(anyc_udp_join(NULL, "ff02::1", NULL), ANYC_EINVAL);
 	CHECK_OK(anyc_datagram_close(d));
 	CHECK_RC(anyc_udp_join(d, "ff02::1", NULL), ANYC_ECLOSED);
