@@ -82,7 +82,7 @@ static void ask_again(struct anyc__sim_conn *c)
 /* The question has arrived. */
 static void asked(struct anyc__sim_conn *c)
 {
-	struct anyc__sim_listener *l = anyc__sim_listener_for(c->sim, &c->end[0].remote);
+	struct anyc__sim_listener *l = anyc__sim_listener_for(c->sim, &c->end[1].local);
 	bool refused = c->link.reach == ANYC_SIM_REFUSES || l == NULL;
 
 	if (c->link.reach == ANYC_SIM_HANGS) {
@@ -121,21 +121,19 @@ static void progress(struct anyc__sim_event *event)
 
 /* -------------------------------------------------------------------------------- addresses */
 
-/* The port that is asked for: nobody may have it to the same address, nor listen there. */
-static int check_port(struct anyc_sim *sim, const struct anyc_address *from,
-		      const struct anyc_address *to)
+bool anyc__sim_has_caller(const struct anyc_sim *sim, const struct anyc_address *a)
 {
 	const struct anyc__sim_conn *c;
 
-	if (anyc__sim_listener_for(sim, from) != NULL)
-		return -EADDRINUSE;
-	for (c = sim->net->conns; c != NULL; c = c->next)
-		if (anyc_address_port(&c->end[0].local) == anyc_address_port(from) &&
-		    anyc_address_port(&c->end[0].remote) == anyc_address_port(to) &&
-		    anyc__sim_same_host(&c->end[0].local, from) &&
-		    anyc__sim_same_host(&c->end[0].remote, to))
-			return -EADDRNOTAVAIL;
-	return 0;
+	for (c = sim->net->conns; c != NULL; c = c->next) {
+		struct anyc_address from = c->end[0].local;
+
+		anyc__sim_unmap(&from);
+		if (!c->end[0].closed && anyc_address_port(&from) == anyc_address_port(a) &&
+		    anyc__sim_serves(a, &from))
+			return true;
+	}
+	return false;
 }
 
 static int choose_local(struct anyc_sim *sim, struct anyc_address *local,
@@ -144,9 +142,13 @@ static int choose_local(struct anyc_sim *sim, struct anyc_address *local,
 	unsigned port = from != NULL ? anyc_address_port(from) : 0;
 
 	*local = from != NULL && !anyc__sim_is_any(from) ? *from : *to;
+	anyc__sim_unmap(local);
 	anyc__sim_set_port(local, port);
 	if (port != 0)
-		return check_port(sim, local, to);
+		return anyc__sim_has_caller(sim, local) ||
+				       anyc__sim_listener_for(sim, local) != NULL
+			       ? -EADDRINUSE
+			       : 0;
 	port = anyc__sim_free_port(sim);
 	anyc__sim_set_port(local, port);
 	return port != 0 ? 0 : -EADDRNOTAVAIL;
@@ -155,10 +157,13 @@ static int choose_local(struct anyc_sim *sim, struct anyc_address *local,
 static int conn_new(struct anyc__sim_conn **out, struct anyc_sim *sim,
 		    const struct anyc_address *to, const struct anyc_address *from)
 {
+	bool mapped = to->storage.ss_family == AF_INET6;
 	struct anyc_address remote = *to, local;
 	struct anyc__sim_conn *c;
 	int i, rc;
 
+	anyc__sim_unmap(&remote);
+	mapped = mapped && remote.storage.ss_family == AF_INET;
 	anyc__sim_be_loopback(&remote);
 	rc = choose_local(sim, &local, &remote, from);
 	if (rc != 0)
@@ -173,9 +178,11 @@ static int conn_new(struct anyc__sim_conn **out, struct anyc_sim *sim,
 	for (i = 0; i < 2; i++) {
 		c->end[i].conn = c;
 		c->end[i].local = i == 0 ? local : remote;
-		c->end[i].remote = i == 0 ? remote : local;
+		c->end[i].remote = i == 0 ? *to : local;
 		anyc__sim_wire_init(&c->end[i]);
 	}
+	if (mapped)
+		anyc__sim_map(&c->end[0].local);
 	conn_link(c);
 	*out = c;
 	return 0;

@@ -24,6 +24,10 @@ bool anyc__sim_listener_full(const struct anyc__sim_listener *l)
 
 void anyc__sim_listener_take(struct anyc__sim_listener *l, struct anyc__sim_conn *c)
 {
+	if (l->dual) {
+		anyc__sim_map(&c->end[1].local);
+		anyc__sim_map(&c->end[1].remote);
+	}
 	c->held++;
 	c->next_queued = NULL;
 	if (l->first != NULL)
@@ -126,8 +130,7 @@ static const struct anyc_listener_ops listener_ops = {
 
 /* ---------------------------------------------------------------------------------- listen */
 
-/* A connection to `to` may come to a listener's address `at`. */
-static bool serves(const struct anyc_address *at, const struct anyc_address *to)
+bool anyc__sim_serves(const struct anyc_address *at, const struct anyc_address *to)
 {
 	return at->storage.ss_family == to->storage.ss_family &&
 	       (anyc__sim_is_any(at) || anyc__sim_same_host(at, to));
@@ -138,12 +141,17 @@ static bool is_taken(const struct anyc_sim *sim, const struct anyc_address *a, b
 	const struct anyc__sim_listener *l;
 	size_t i;
 
-	for (l = sim->net->listeners; l != NULL; l = l->next)
-		for (i = 0; i < l->count; i++)
-			if (anyc_address_port(&l->address[i]) == anyc_address_port(a) &&
-			    (serves(&l->address[i], a) || serves(a, &l->address[i])) &&
-			    !(reuse_port && l->reuse_port))
+	if (anyc__sim_has_caller(sim, a))
+		return true;
+	for (l = sim->net->listeners; l != NULL; l = l->next) {
+		for (i = 0; i < l->count && !(reuse_port && l->reuse_port); i++) {
+			const struct anyc_address *at = &l->address[i];
+
+			if (anyc_address_port(at) == anyc_address_port(a) &&
+			    (anyc__sim_serves(at, a) || anyc__sim_serves(a, at)))
 				return true;
+		}
+	}
 	return false;
 }
 
@@ -157,7 +165,8 @@ static int fits(const struct anyc__sim_listener *l, const struct anyc_address *t
 		const struct anyc_address *at = &l->address[i];
 		int fit = anyc__sim_is_any(at) ? 1 : 2;
 
-		if (anyc_address_port(at) == anyc_address_port(to) && serves(at, to) && fit > best)
+		if (anyc_address_port(at) == anyc_address_port(to) && anyc__sim_serves(at, to) &&
+		    fit > best)
 			best = fit;
 	}
 	return best;
@@ -184,6 +193,31 @@ struct anyc__sim_listener *anyc__sim_listener_for(struct anyc_sim *sim,
 	return chosen;
 }
 
+static bool has_any(const struct anyc_addresses *list, int family)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (list->list[i].storage.ss_family == family && anyc__sim_is_any(&list->list[i]))
+			return true;
+	return false;
+}
+
+/* A socket of IPv6 alone is bound to no address of IPv4. */
+static bool has_mapped(const struct anyc_addresses *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++) {
+		struct anyc_address a = list->list[i];
+
+		anyc__sim_unmap(&a);
+		if (a.storage.ss_family != list->list[i].storage.ss_family)
+			return true;
+	}
+	return false;
+}
+
 static struct anyc__sim_listener *listener_new(struct anyc_sim *sim,
 					       const struct anyc_addresses *list, unsigned port,
 					       const struct anyc_tcp_listen_options *o)
@@ -198,6 +232,7 @@ static struct anyc__sim_listener *listener_new(struct anyc_sim *sim,
 	l->backlog = o->backlog > 0 ? (size_t)o->backlog : BACKLOG;
 	l->reuse_port = o->reuse_port;
 	l->count = list->count;
+	l->dual = has_any(list, AF_INET) && has_any(list, AF_INET6);
 	for (i = 0; i < l->count; i++) {
 		l->address[i] = list->list[i];
 		anyc__sim_set_port(&l->address[i], port);
@@ -218,6 +253,8 @@ int anyc__sim_listen(void *self, struct anyc_listener **out, const struct anyc_a
 	struct anyc__sim_listener *l;
 	size_t i;
 
+	if (has_mapped(list))
+		return -EINVAL;
 	if (port == 0)
 		port = anyc__sim_free_port(sim);
 	else

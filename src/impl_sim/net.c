@@ -35,6 +35,34 @@ bool anyc__sim_same_host(const struct anyc_address *a, const struct anyc_address
 	return memcmp(&in6(a)->sin6_addr, &in6(b)->sin6_addr, sizeof in6(a)->sin6_addr) == 0;
 }
 
+/* An address of IPv6 that is one of IPv4 (RFC 4291 2.5.5.2) becomes that. */
+void anyc__sim_unmap(struct anyc_address *a)
+{
+	struct sockaddr_in four = { .sin_family = AF_INET };
+	const struct sockaddr_in6 *six = in6(a);
+
+	if (a->storage.ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+		return;
+	four.sin_port = six->sin6_port;
+	memcpy(&four.sin_addr, six->sin6_addr.s6_addr + 12, sizeof four.sin_addr);
+	memset(&a->storage, 0, sizeof a->storage);
+	memcpy(&a->storage, &four, sizeof four);
+	a->length = sizeof four;
+}
+
+void anyc__sim_map(struct anyc_address *a)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
+
+	if (a->storage.ss_family != AF_INET)
+		return;
+	six.sin6_port = in4(a)->sin_port;
+	memset(six.sin6_addr.s6_addr + 10, 0xff, 2);
+	memcpy(six.sin6_addr.s6_addr + 12, &in4(a)->sin_addr, sizeof in4(a)->sin_addr);
+	memcpy(&a->storage, &six, sizeof six);
+	a->length = sizeof six;
+}
+
 bool anyc__sim_is_any(const struct anyc_address *a)
 {
 	return a->storage.ss_family == AF_INET ? in4(a)->sin_addr.s_addr == htonl(INADDR_ANY)

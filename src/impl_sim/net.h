@@ -96,6 +96,7 @@ struct anyc__sim_listener {
 	size_t queued, backlog;
 	struct anyc_event *accepting;
 	bool reuse_port;
+	bool dual; /* one socket for all addresses: those of IPv4 look mapped to it */
 	size_t count;
 	struct anyc_address address[];
 };
@@ -132,6 +133,9 @@ bool anyc__sim_same_host(const struct anyc_address *a, const struct anyc_address
 bool anyc__sim_is_any(const struct anyc_address *a);
 /* A wildcard becomes the loopback address. */
 void anyc__sim_be_loopback(struct anyc_address *a);
+/* From IPv6 to the address of IPv4 that it stands for, and back; others stay. */
+void anyc__sim_unmap(struct anyc_address *a);
+void anyc__sim_map(struct anyc_address *a);
 void anyc__sim_set_port(struct anyc_address *a, unsigned port);
 /* A port that nobody uses; 0: there is none. */
 unsigned anyc__sim_free_port(struct anyc_sim *sim);
@@ -151,6 +155,8 @@ void anyc__sim_wake(struct anyc_event **slot);
 
 int anyc__sim_connect(void *self, struct anyc_stream **out, const struct anyc_address *to,
 		      const struct anyc_address *from);
+/* A connection began at this address and port, and its end there is open. */
+bool anyc__sim_has_caller(const struct anyc_sim *sim, const struct anyc_address *a);
 /* Somebody does not have an end any more. */
 void anyc__sim_conn_drop(struct anyc__sim_conn *c);
 
@@ -161,6 +167,8 @@ int anyc__sim_listen(void *self, struct anyc_listener **out, const struct anyc_a
 /* Who would accept a connection to this address; NULL: nobody. */
 struct anyc__sim_listener *anyc__sim_listener_for(struct anyc_sim *sim,
 						  const struct anyc_address *to);
+/* A connection to `to` may come to a listener's address `at`. */
+bool anyc__sim_serves(const struct anyc_address *at, const struct anyc_address *to);
 bool anyc__sim_listener_full(const struct anyc__sim_listener *l);
 void anyc__sim_listener_take(struct anyc__sim_listener *l, struct anyc__sim_conn *c);
 

@@ -28,12 +28,14 @@ static void yield(unsigned flags)
 }
 
 /* The sentence of a TCP stream of the kernel's. */
-static int broken(const struct anyc__sim_end *e, const char *what)
+static int broken(const struct anyc__sim_end *e, int os_errno, const char *what)
 {
 	struct anyc__sim_address_text peer;
-	const char *reason = e->broken == EPIPE ? "broken pipe" : "connection reset by peer";
+	const char *reason = os_errno == EPIPE	    ? "broken pipe"
+			     : os_errno == ENOTCONN ? "transport endpoint is not connected"
+						    : "connection reset by peer";
 
-	return anyc_fail(ANYC_EBROKEN, e->broken, "%s %s: %s", what,
+	return anyc_fail(ANYC_EBROKEN, os_errno, "%s %s: %s", what,
 			 anyc__sim_text(&peer, &e->remote), reason);
 }
 
@@ -91,7 +93,7 @@ static int sim_receive(struct anyc_stream *s, void *buf, size_t size, unsigned f
 			return 0;
 		}
 		if (e->broken != 0)
-			return broken(e, "receive from");
+			return broken(e, e->broken, "receive from");
 		rc = await(e, &e->reading, flags, "data");
 	}
 	return rc;
@@ -115,7 +117,7 @@ static int sim_send_some(struct anyc_stream *s, const struct iovec *iov, int cou
 		size_t size = sum(iov, count), room = anyc__sim_room(e);
 
 		if (e->broken != 0)
-			return broken(e, "send to");
+			return broken(e, e->broken, "send to");
 		if (room > 0) {
 			size = size < room ? size : room;
 			size = part_of(e, size, e->conn->link.short_sends);
@@ -137,7 +139,7 @@ static int sim_send_eof(struct anyc_stream *s)
 	if (rc != 0)
 		return rc;
 	if (e->broken != 0)
-		return broken(e, "end sending to");
+		return broken(e, ENOTCONN, "end sending to"); /* shutdown(2)'s */
 	e->said_end = true;
 	anyc__sim_send_fin(e);
 	yield(0);

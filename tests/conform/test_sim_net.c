@@ -499,7 +499,7 @@ static void check_ports(void)
 	CHECK_INT(local.length, ==, remote.length);
 	CHECK(memcmp(&local.storage, &remote.storage, local.length) == 0);
 	CHECK_INT(anyc_address_port(&local), ==, 7000);
-	CHECK_RC(anyc_tcp_connect(&s, "10.0.0.2", "80", &bound), -EADDRNOTAVAIL);
+	CHECK_RC(anyc_tcp_connect(&s, "10.0.0.2", "80", &bound), -EADDRINUSE);
 	bound.local_host = "10.0.0.2";
 	bound.local_port = 80;
 	CHECK_RC(anyc_tcp_connect(&s, "10.0.0.2", "80", &bound), -EADDRINUSE);
@@ -585,6 +585,17 @@ static void check_reset(void)
 	CHECK_INT(anyc_error_errno(rc), ==, ECONNRESET);
 }
 
+static void check_eof_after_reset(void)
+{
+	int rc;
+
+	connect_pair();
+	CHECK_OK(anyc_sim_reset(w.b));
+	rc = anyc_stream_send_eof(w.b);
+	CHECK_RC(rc, ANYC_EBROKEN);
+	CHECK_INT(anyc_error_errno(rc), ==, ENOTCONN); /* shutdown(2)'s */
+}
+
 static void reset_now(void *stream)
 {
 	CHECK_OK(anyc_sim_reset(stream));
@@ -606,6 +617,7 @@ ANYC_TEST_MAIN(simnet, b116_reset_by_hand, "sim")
 {
 	run_link(NULL, check_reset);
 	run_link(NULL, check_reset_at);
+	run_link(NULL, check_eof_after_reset);
 }
 
 /* Nothing arrives, and nobody is told: a deadline ends the wait, a full window the sending. */

@@ -688,6 +688,78 @@ ANYC_TEST_NET(tcp, h08_one_port_for_all_addresses)
 	}
 }
 
+static void check_address(struct anyc_stream *s, const struct anyc_attribute *which,
+			  const char *want)
+{
+	struct anyc_address a;
+	char text[80];
+
+	CHECK_OK(anyc_stream_attribute(s, which, &a, sizeof a));
+	anyc_address_format(&a, text, sizeof text);
+	if (strncmp(text, want, strlen(want)) != 0)
+		FAIL("%s is %s, not %s", which->name, text, want);
+}
+
+/* RFC 4291 2.5.5.2: where IPv6 meets IPv4, each side sees the other in its own family. */
+ANYC_TEST_NET(tcp, h08_mapped_addresses)
+{
+	struct anyc_stream *a, *b;
+	struct anyc_listener *l;
+	struct port port;
+
+	CHECK_RC(anyc_tcp_listen(&l, "::ffff:127.0.0.1", "0", NULL), -EINVAL);
+	CHECK_OK(anyc_tcp_listen(&l, "127.0.0.1", "0", NULL));
+	port = port_of(l);
+	CHECK_OK(anyc_tcp_connect(&a, "::ffff:127.0.0.1", port.text, NULL));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	check_address(a, &anyc_attribute_remote_address, "[::ffff:127.0.0.1]");
+	check_address(a, &anyc_attribute_local_address, "[::ffff:127.0.0.1]");
+	check_address(b, &anyc_attribute_remote_address, "127.0.0.1:");
+	check_address(b, &anyc_attribute_local_address, "127.0.0.1:");
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	anyc_listener_free(l);
+
+	CHECK_OK(anyc_tcp_listen(&l, NULL, "0", NULL));
+	port = port_of(l);
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, NULL));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	check_address(a, &anyc_attribute_remote_address, "127.0.0.1:");
+	check_address(b, &anyc_attribute_remote_address, "[::ffff:127.0.0.1]");
+	check_address(b, &anyc_attribute_local_address, "[::ffff:127.0.0.1]");
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	/* The address that was asked for is the one that is told. */
+	CHECK_OK(anyc_tcp_connect(&a, "0.0.0.0", port.text, NULL));
+	check_address(a, &anyc_attribute_remote_address, "0.0.0.0:");
+	check_address(a, &anyc_attribute_local_address, "127.0.0.1:");
+	anyc_stream_free(a);
+	anyc_listener_free(l);
+}
+
+/* Another connection has it, to whomever. */
+ANYC_TEST_NET(tcp, h02_a_local_port_that_is_taken)
+{
+	struct anyc_tcp_connect_options o = { .local_host = "127.0.0.1" };
+	struct anyc_listener *l, *other;
+	struct anyc_stream *a, *b;
+	struct anyc_address from;
+	struct port port;
+	char text[16];
+
+	CHECK_OK(anyc_tcp_listen(&l, NULL, "0", NULL));
+	port = port_of(l);
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o));
+	CHECK_OK(anyc_stream_attribute(a, &anyc_attribute_local_address, &from, sizeof from));
+	o.local_port = anyc_address_port(&from);
+	CHECK_RC(anyc_tcp_connect(&b, "127.0.0.1", port.text, &o), -EADDRINUSE);
+	CHECK_RC(anyc_tcp_connect(&b, "127.0.0.2", port.text, &o), -EADDRINUSE);
+	snprintf(text, sizeof text, "%u", o.local_port);
+	CHECK_RC(anyc_tcp_listen(&other, "127.0.0.1", text, NULL), -EADDRINUSE);
+	anyc_stream_free(a);
+	anyc_listener_free(l);
+}
+
 /* As a line twice in /etc/hosts gives it. */
 ANYC_TEST_NET(tcp, h08_one_address_twice)
 {
