@@ -47,7 +47,8 @@ static int elsewhere(struct anyc_stream *s)
 {
 	int rc = 0;
 
-	if (s->ops_->attribute == NULL ||
+	/* On its way here it is still the other loop's, and this one's task is inside. */
+	if (s->moving_ || s->ops_->attribute == NULL ||
 	    s->ops_->attribute(s, &anyc__attribute_elsewhere, &rc) != 0)
 		return 0;
 	return rc;
@@ -455,10 +456,10 @@ int anyc_stream_send_eof(struct anyc_stream *s)
 
 /* --------------------------------------------------------------------------------- closing */
 
-/* Open, and another thread's loop is at it; one that is being moved is closed by who moves it. */
+/* Open, and another thread's loop is at it. */
 static bool is_elsewhere(struct anyc_stream *s)
 {
-	return !s->closed_ && !s->moving_ && elsewhere(s) == ANYC_ETHREAD;
+	return !s->closed_ && elsewhere(s) == ANYC_ETHREAD;
 }
 
 static int close_open(struct anyc_stream *s, unsigned flags)
@@ -531,8 +532,9 @@ int anyc_stream_move(struct anyc_stream *s)
 		return anyc__refuse_arguments(0, "move: the stream is NULL");
 	if (s->closed_)
 		return refuse_closed(0, "move");
-	if (s->inside_ != 0)
-		return anyc__refuse_busy(0, elsewhere(s), "move", "stream");
+	if (s->inside_ != 0) /* wherever */
+		return anyc__refuse_busy(0, elsewhere(s) == ANYC_EFORKED ? ANYC_EFORKED : 0,
+					 "move", "stream");
 	if (!ANYC__HAS_OPERATION(s, move))
 		return anyc__refuse_state(0, ANYC_ENOTSUP, 0,
 					  "move: a %s stream stays with its loop", s->ops_->name);

@@ -30,7 +30,7 @@ static const struct section {
 	{ "sync", "event lock condition semaphore limiter guard future" },
 	{ "queues", "queue queue_rules" },
 	{ "between threads", "xsync" },
-	{ "streams", "streams stream_check stream_move" },
+	{ "streams", "streams stream_check stream_move elsewhere" },
 	{ "wrappers",
 	  "buffered buffered_stream stream_pair staple text wrappers file_stream send_file "
 	  "object" },
