@@ -73,12 +73,25 @@ int anyc__fd_wait_borrowed(int fd, enum anyc__direction d)
 			     d == ANYC__READ ? "a descriptor to read" : "a descriptor to write");
 }
 
+/* NULL: this engine was never asked to wait for it. */
+static struct anyc__fd *find(struct anyc__engine *e, int fd)
+{
+	return e != NULL && anyc__engine_fit(e) && fd >= 0 ? anyc__fd_borrowed(&e->fds, fd) : NULL;
+}
+
+bool anyc__fd_waited_for(int fd)
+{
+	const struct anyc__fd *f = find(anyc__current_engine(), fd);
+
+	return f != NULL && (f->waiting[0] != NULL || f->waiting[1] != NULL);
+}
+
 void anyc__fd_notify_closing(int fd)
 {
 	struct anyc__engine *e = anyc__current_engine();
-	struct anyc__fd *f = e != NULL && fd >= 0 ? anyc__fd_borrowed(&e->fds, fd) : NULL;
+	struct anyc__fd *f = find(e, fd);
 
-	if (f == NULL || anyc__engine_check(e) != 0)
+	if (f == NULL)
 		return;
 	e->fds.borrowed[fd] = NULL;
 	anyc__fd_release(f);

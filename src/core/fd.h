@@ -90,6 +90,8 @@ int anyc__fd_release(struct anyc__fd *f);
  * checkpoint.  errors  those of anyc_wait_readable()
  */
 int anyc__fd_wait_borrowed(int fd, enum anyc__direction d);
+/* A task of this engine is in that call. */
+bool anyc__fd_waited_for(int fd);
 /* Wakes those of this engine who wait for it with ANYC_ECLOSED, and forgets it. */
 void anyc__fd_notify_closing(int fd);
 

@@ -280,6 +280,8 @@ int anyc_pipe_adopt(struct anyc_stream **out, int fd)
 		return anyc__not_adopted_for(fd, -errno);
 	if (!S_ISFIFO(st.st_mode))
 		return anyc__not_adopted(fd, "it is no pipe");
+	if (anyc__fd_waited_for(fd))
+		return anyc__not_adopted(fd, ANYC__IS_WAITED_FOR);
 	p = anyc__alloc(sizeof *p);
 	rc = p != NULL ? anyc__set_nonblocking(fd, &flags) : -ENOMEM;
 	if (rc != 0) {

@@ -80,6 +80,8 @@ int anyc__adopt_check(int fd, bool of_unix, int type)
 	int has = anyc__socket_option(fd, SO_TYPE), domain;
 	const char *wrong;
 
+	if (anyc__fd_waited_for(fd))
+		return anyc__not_adopted(fd, ANYC__IS_WAITED_FOR);
 	if (has == -ENOTSOCK)
 		return anyc__not_adopted(fd, "it is no socket");
 	if (has < 0)

@@ -38,6 +38,7 @@ int anyc__socket_option(int fd, int name);
 
 /* Refusals of adopting, with their sentences. */
 int anyc__not_adopted(int fd, const char *why);
+#define ANYC__IS_WAITED_FOR "a task waits for it with anyc_wait_readable() or its sister"
 int anyc__not_adopted_for(int fd, int rc);
 /* 0 for a socket of this type (SOCK_STREAM or SOCK_DGRAM) of IP or of UNIX; or a refusal. */
 int anyc__adopt_check(int fd, bool of_unix, int type);

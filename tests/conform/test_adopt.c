@@ -5,6 +5,8 @@
 
 #include <fcntl.h>
 
+#include <anyc/unix.h>
+
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -61,6 +63,40 @@ ANYC_TEST(adopt, b143_kind_family_and_protocol)
 	mptcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
 	if (mptcp >= 0)
 		refused_and_closed(mptcp, "not TCP");
+}
+
+static int wait_readable(void *fd)
+{
+	return anyc_wait_readable(*(int *)fd);
+}
+
+/* It would have two owners. */
+ANYC_TEST(adopt, h21_a_descriptor_that_is_waited_for)
+{
+	struct anyc_stream *s = (void *)&s;
+	struct anyc_group g;
+	int pair[2], pipe_[2];
+
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+	CHECK_INT(pipe2(pipe_, O_CLOEXEC), ==, 0);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, wait_readable, &pair[0]));
+	CHECK_OK(anyc_spawn(&g, wait_readable, &pipe_[0]));
+	SETTLE();
+	CHECK_RC(anyc_unix_adopt(&s, pair[0]), ANYC_EINVAL);
+	CHECK(s == NULL);
+	CHECK_RC(anyc_pipe_adopt(&s, pipe_[0]), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "a task waits for it");
+	CHECK_OK(anyc_group_cancel(&g, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	/* It was left as it was, and now it can be had. */
+	CHECK_INT(fcntl(pipe_[0], F_GETFL) & O_NONBLOCK, ==, 0);
+	CHECK_OK(anyc_pipe_adopt(&s, pipe_[0]));
+	anyc_stream_free(s);
+	CHECK_OK(anyc_unix_adopt(&s, pair[0]));
+	anyc_stream_free(s);
+	CHECK_INT(close(pair[1]), ==, 0);
+	CHECK_INT(close(pipe_[1]), ==, 0);
 }
 
 ANYC_TEST(adopt, b143_bad_arguments)
