@@ -27,7 +27,7 @@ static int tls_accept(struct anyc_listener *l, struct anyc_stream **out)
 	rc = anyc_listener_accept(listener->below, &transport);
 	if (rc != 0)
 		return rc;
-	rc = anyc__tls_create(&t, transport, NULL, "", &listener->options);
+	rc = anyc__tls_create(&t, transport, NULL, &listener->options);
 	if (rc != 0) {
 		anyc_stream_free(transport);
 		return rc;

@@ -203,7 +203,7 @@ int anyc__tls_options_copy(struct anyc_tls_options *out, const struct anyc_tls_o
 int anyc__tls_check_name(const char *host);
 /* A stream over the transport, before its handshake; after a failure the transport is untouched. */
 int anyc__tls_create(struct anyc__tls_stream **out, struct anyc_stream *transport,
-		     const char *host, const char *port, const struct anyc_tls_options *options);
+		     const char *host, const struct anyc_tls_options *options);
 /* The stream as ours, or NULL. */
 struct anyc__tls_stream *anyc__tls_cast(struct anyc_stream *s);
 

@@ -185,20 +185,32 @@ static int set_up(struct anyc__tls_stream *t, const struct name *name,
 	return rc;
 }
 
+/* The peer's; 0: it has none. */
+static unsigned port_of(struct anyc_stream *transport)
+{
+	struct anyc_address remote;
+
+	return anyc_stream_attribute(transport, &anyc_attribute_remote_address, &remote,
+				     sizeof remote) == 0
+		       ? anyc_address_port(&remote)
+		       : 0;
+}
+
 /* Where the name is known: the rest of the stream. */
 static int make_stream(struct anyc__tls_stream **out, struct anyc_stream *transport,
-		       const struct name *name, const char *port,
-		       struct anyc_tls_context *context, const struct anyc_tls_options *options)
+		       const struct name *name, struct anyc_tls_context *context,
+		       const struct anyc_tls_options *options)
 {
-	size_t length = strlen(name->text), key = length + 1 + strlen(port);
-	struct anyc__tls_stream *t = calloc(1, sizeof *t + length + 1 + key + 1);
+	unsigned port = options->server ? 0 : port_of(transport);
+	size_t length = strlen(name->text), key = length + sizeof ":65535";
+	struct anyc__tls_stream *t = calloc(1, sizeof *t + length + 1 + key);
 	int rc;
 
 	if (t == NULL)
 		return -ENOMEM;
 	memcpy(t->host, name->text, length);
 	t->key = t->host + length + 1;
-	snprintf(t->host + length + 1, key + 1, "%s:%s", name->text, port);
+	snprintf(t->host + length + 1, key, "%s:%u", name->text, port);
 	t->pid = getpid();
 	t->input_size = ANYC__TLS_INPUT_SMALL;
 	t->server = options->server;
@@ -222,7 +234,7 @@ static int make_stream(struct anyc__tls_stream **out, struct anyc_stream *transp
 }
 
 int anyc__tls_create(struct anyc__tls_stream **out, struct anyc_stream *transport,
-		     const char *host, const char *port, const struct anyc_tls_options *options)
+		     const char *host, const struct anyc_tls_options *options)
 {
 	struct anyc_tls_context *context = options->context;
 	struct name name = { "", false };
@@ -238,7 +250,7 @@ int anyc__tls_create(struct anyc__tls_stream **out, struct anyc_stream *transpor
 		anyc_tls_context_ref(context);
 	if (rc != 0)
 		return rc;
-	rc = make_stream(out, transport, &name, port, context, options);
+	rc = make_stream(out, transport, &name, context, options);
 	anyc_tls_context_unref(context);
 	return rc;
 }
@@ -253,12 +265,11 @@ static int handshake_now(struct anyc__tls_stream *t)
 	return anyc__tls_leave(t, 0, waited, rc);
 }
 
-/* The port is "" where only the stream is known. */
 static int wrap(struct anyc_stream **out, struct anyc_stream *transport, const char *host,
-		const char *port, const struct anyc_tls_options *options)
+		const struct anyc_tls_options *options)
 {
 	struct anyc__tls_stream *t;
-	int rc = anyc__tls_create(&t, transport, host, port, options);
+	int rc = anyc__tls_create(&t, transport, host, options);
 
 	if (rc != 0)
 		return rc;
@@ -286,7 +297,7 @@ int anyc_tls_wrap_sized(struct anyc_stream **out, struct anyc_stream *transport,
 	rc = may_wait();
 	if (rc == 0)
 		rc = anyc__tls_options_copy(&o, options, size);
-	return rc == 0 ? wrap(out, transport, host, "", &o) : rc;
+	return rc == 0 ? wrap(out, transport, host, &o) : rc;
 }
 
 int anyc_tls_connect_sized(struct anyc_stream **out, const char *host, const char *port,
@@ -314,7 +325,7 @@ int anyc_tls_connect_sized(struct anyc_stream **out, const char *host, const cha
 		rc = anyc_tcp_connect_sized(&tcp, host, port, o.tcp, o.tcp_size);
 	if (rc != 0)
 		return rc;
-	rc = wrap(out, tcp, host, port, &o);
+	rc = wrap(out, tcp, host, &o);
 	if (rc != 0)
 		anyc_stream_free(tcp);
 	return rc;

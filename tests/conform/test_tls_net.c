@@ -18,21 +18,25 @@ struct server {
 	char detail[200];
 };
 
-static void server_make(struct server *s, int64_t timeout)
+static void server_listen(struct server *s, struct anyc_tls_context *context, int64_t timeout)
 {
-	struct anyc_tls_options o = { .server = true };
+	struct anyc_tls_options o = { .server = true, .context = context,
+				      .handshake_timeout = timeout };
 	struct anyc_listener *tcp;
 	struct anyc_address a;
 
-	memset(s, 0, sizeof *s);
-	fixture_make(&s->f);
-	o.context = s->f.server;
-	o.handshake_timeout = timeout;
 	CHECK_OK(anyc_tcp_listen(&tcp, "127.0.0.1", "0", NULL));
 	CHECK_OK(anyc_tls_listener(&s->listener, tcp, &o));
 	/* Asked of the listener below. */
 	CHECK_OK(anyc_listener_attribute(s->listener, &anyc_attribute_local_address, &a, sizeof a));
 	snprintf(s->port, sizeof s->port, "%u", anyc_address_port(&a));
+}
+
+static void server_make(struct server *s, int64_t timeout)
+{
+	memset(s, 0, sizeof *s);
+	fixture_make(&s->f);
+	server_listen(s, s->f.server, timeout);
 }
 
 static void server_end(struct server *s)
@@ -88,6 +92,48 @@ static void connect_both(struct server *s, struct anyc_stream **client)
 	CHECK_OK(connect_to(client, s, "localhost"));
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_OK(s->last_error);
+}
+
+/* Shakes hands by wrap: whether a session was resumed. */
+static bool resumes_at(const struct server *at, struct anyc_tls_context *context)
+{
+	struct anyc_tls_options o = { .context = context };
+	struct anyc_stream *tcp, *client;
+	struct server s = *at;
+	struct anyc_group g;
+	bool resumed;
+
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, accept_and_shake, &s));
+	CHECK_OK(anyc_tcp_connect(&tcp, "127.0.0.1", s.port, NULL));
+	CHECK_OK(anyc_tls_wrap(&client, tcp, "localhost", &o));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_OK(s.last_error);
+	check_talk(s.accepted, client); /* the tickets come first */
+	CHECK_OK(anyc_stream_attribute(client, &anyc_tls_attribute_resumed, &resumed,
+				       sizeof resumed));
+	anyc_stream_free(client);
+	anyc_stream_free(s.accepted);
+	return resumed;
+}
+
+/* Two servers on one host are two peers, also for who brings a connection of his own. */
+ANYC_TEST_NET(tls, c14_sessions_are_of_a_port)
+{
+	struct anyc_tls_context_options client = { .sessions = 10 };
+	struct server a, b = { .errors = 0 };
+
+	server_make(&a, 0);
+	server_listen(&b, a.f.server, 0);
+	client.ca_file = a.f.certs.ca;
+	fixture_client(&a.f, &client);
+	CHECK(!resumes_at(&a, a.f.client));
+	CHECK(resumes_at(&a, a.f.client));
+	CHECK(!resumes_at(&b, a.f.client));
+	CHECK(resumes_at(&b, a.f.client));
+	CHECK(resumes_at(&a, a.f.client));
+	anyc_listener_free(b.listener);
+	server_end(&a);
 }
 
 /* What was on its way arrives, and both directions work. */
