@@ -760,6 +760,32 @@ ANYC_TEST_NET(tcp, h02_a_local_port_that_is_taken)
 	anyc_listener_free(l);
 }
 
+/*
+ * A peer that has gone without a word (RFC 9293 3.5.1): a deadline ends the wait, and what is sent
+ * is answered by a reset.  A socket in repair is closed silently, for who may do that: tcp(7).
+ */
+ANYC_TEST(tcp, c11_half_open)
+{
+	struct anyc_stream *a, *b;
+	struct anyc_scope s;
+	int fd, on = 1, rc;
+	char c;
+
+	tcp_pair(&a, &b);
+	CHECK_OK(anyc_stream_attribute(b, &anyc_attribute_fd, &fd, sizeof fd));
+	rc = setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on);
+	anyc_stream_free(b);
+	if (rc == 0) {
+		anyc_scope_enter_timeout(&s, MS(20));
+		rc = anyc_stream_receive(a, &c, 1);
+		CHECK_RC(anyc_scope_leave(&s, rc), ANYC_ETIMEDOUT);
+		CHECK_OK(anyc_stream_send(a, "x", 1));
+		CHECK_RC(anyc_stream_receive(a, &c, 1), ANYC_EBROKEN);
+		CHECK_INT(anyc_error_errno(ANYC_EBROKEN), ==, ECONNRESET);
+	}
+	anyc_stream_free(a);
+}
+
 /* As a line twice in /etc/hosts gives it. */
 ANYC_TEST_NET(tcp, h08_one_address_twice)
 {

@@ -5,6 +5,8 @@
  */
 #include "conform_tls.h"
 
+#include <malloc.h>
+
 #define MISSING "ended without close_notify"
 
 /* A receive as a task. */
@@ -1081,6 +1083,48 @@ ANYC_TEST(tls, b150_unwrap_gives_the_transport_and_what_follows)
 		link_free(&l);
 		fixture_end(&f);
 	}
+}
+
+static size_t allocated(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+/* Behind close_notify nothing may follow: answers to what the peer goes on sending are dropped. */
+ANYC_TEST(tls, b150_unwrap_keeps_no_answers)
+{
+	struct unwrapper u;
+	struct anyc_group g;
+	struct fixture f;
+	struct link l;
+	size_t before;
+	int i;
+
+	fixture_make(&f);
+	link_make(&l, &f, NULL);
+	u = (struct unwrapper){ .stream = l.client.stream };
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, unwrap_task, &u));
+	SETTLE();
+	before = allocated();
+	for (i = 0; i < 10000; i++) {
+		SSL *ssl = anyc_tls_stream_openssl(l.server.stream);
+
+		CHECK(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
+		CHECK_OK(anyc_stream_send(l.server.stream, "x", 1));
+	}
+	/* An answer takes 27 bytes. */
+	CHECK_INT(allocated(), <, before + 100000);
+	CHECK_OK(anyc_stream_close(l.server.stream));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	CHECK_OK(u.rc);
+	anyc_tls_free_rest(u.rest);
+	anyc_stream_free(l.client.stream);
+	l.client.stream = NULL;
+	link_free(&l);
+	fixture_end(&f);
 }
 
 static int move_it(void *arg)
