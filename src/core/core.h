@@ -160,10 +160,10 @@ void anyc__own(struct anyc_task *t, uint64_t *owner, uint64_t *engine);
 void anyc__pass_on(struct anyc_waiters_ *q, uint64_t *owner);
 /* The task with this id has ended and had something still. */
 bool anyc__owner_has_ended(const struct anyc_task *t, uint64_t id);
-/* Another engine's tasks wait in it now. */
-bool anyc__waiters_elsewhere(const struct anyc_waiters_ *q);
-/* ANYC_ETHREAD, with its sentence, if so; else 0. */
+/* ANYC_ETHREAD, with its sentence, if another engine's tasks wait in it now; else 0. */
 int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what);
+/* Tasks of another thread wait in it: as anyc__fd_elsewhere(). */
+bool anyc__waiters_elsewhere(const struct anyc_waiters_ *q);
 
 /* --------------------------------------------------------------------------------- facts */
 

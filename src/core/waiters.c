@@ -51,25 +51,27 @@ static void abort_wait(struct anyc_task *t, void *arg)
 		take_out(w->queue_, w);
 }
 
-bool anyc__waiters_elsewhere(const struct anyc_waiters_ *q)
+int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what)
 {
 	const struct anyc__engine *e;
 	uint64_t owner = __atomic_load_n(&q->engine_, __ATOMIC_RELAXED);
 
 	if (ANYC__LIKELY(owner == 0))
-		return false;
+		return 0;
 	e = anyc__current_engine();
-	return e == NULL || e->id != owner;
-}
-
-int anyc__waiters_check(const struct anyc_waiters_ *q, const char *what)
-{
-	if (ANYC__LIKELY(!anyc__waiters_elsewhere(q)))
+	if (e != NULL && e->id == owner)
 		return 0;
 	return anyc__misuse(ANYC_ETHREAD,
 			    "%s is in use by tasks of another thread's loop; tasks of one "
 			    "loop share it, threads share by anyc/xsync.h",
 			    what);
+}
+
+ANYC__UNWATCHED bool anyc__waiters_elsewhere(const struct anyc_waiters_ *q)
+{
+	const struct anyc_waiter_ *w = q->first_;
+
+	return w != NULL && w->task_->engine->thread != anyc__thread_id();
 }
 
 static inline void put_in(struct anyc_waiters_ *q, struct anyc_waiter_ *w)
