@@ -248,22 +248,6 @@ ANYC_TEST(tls, c14_random_bytes, .deadline = 30)
 
 /* ------------------------------------------------------------------- records without data */
 
-struct bystander {
-	const bool *stop;
-	int turns;
-};
-
-static int stand_by(void *arg)
-{
-	struct bystander *b = arg;
-
-	while (!*b->stop) {
-		b->turns++;
-		CHECK_OK(anyc_checkpoint());
-	}
-	return 0;
-}
-
 static void send_key_updates(struct anyc_stream *s, int count)
 {
 	SSL *ssl = anyc_tls_stream_openssl(s);
@@ -278,8 +262,7 @@ static void send_key_updates(struct anyc_stream *s, int count)
 /* Others have a turn after each, and a peer that sends nothing else is not listened to for ever. */
 ANYC_TEST(tls, c14_key_updates_without_end)
 {
-	bool stop = false;
-	struct bystander b = { .stop = &stop };
+	struct ticker other = { .stop = false };
 	struct anyc_group g;
 	struct fixture f;
 	struct link l;
@@ -291,10 +274,10 @@ ANYC_TEST(tls, c14_key_updates_without_end)
 	check_talk(l.server.stream, l.client.stream);
 	send_key_updates(l.server.stream, 30);
 	anyc_group_enter(&g, NULL);
-	CHECK_OK(anyc_spawn(&g, stand_by, &b));
+	CHECK_OK(anyc_spawn(&g, tick_on, &other));
 	CHECK_RC(anyc_stream_receive(l.client.stream, buf, sizeof buf), 4);
-	CHECK_INT(b.turns, >=, 29);
-	stop = true;
+	CHECK_INT(other.ticks, >=, 29);
+	other.stop = true;
 	CHECK_OK(anyc_group_leave(&g, 0));
 	send_key_updates(l.server.stream, 40);
 	CHECK_RC(anyc_stream_receive(l.client.stream, buf, sizeof buf), ANYC_EBROKEN);
