@@ -137,8 +137,9 @@ ANYC_API ANYC_MUST_CHECK int anyc_tls_handshake(struct anyc_stream *s);
 /* ------------------------------------------------------------------- what a stream knows */
 
 /*
- * Attributes, beside the transport's own; all but server_side once the handshake is done.  Of a
- * peer that has shown no certificate peer_ are ANYC_ENOATTR; what they point to is the stream's.
+ * Attributes, beside the transport's own; all but server_side and ragged_eof once the handshake is
+ * done.  Of a peer that has shown no certificate peer_ are ANYC_ENOATTR; what they point to is the
+ * stream's.
  */
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_version;     /* char[16]: TLSv1.3 */
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_cipher;      /* char[64] */
@@ -147,6 +148,10 @@ ANYC_API extern const struct anyc_attribute anyc_tls_attribute_alpn; /* char[256
 /* char[256]: the name that the client asks for, "": none. */
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_server_name;
 ANYC_API extern const struct anyc_attribute anyc_tls_attribute_resumed; /* bool */
+ANYC_API extern const struct anyc_attribute anyc_tls_attribute_ragged_eof; /* bool: the option */
+/* char[1024], of a server: the ciphers that both know, as the client prefers, with colons between;
+ * ANYC_ENOATTR of a client. */
+ANYC_API extern const struct anyc_attribute anyc_tls_attribute_shared_ciphers;
 
 struct anyc_tls_bytes {
 	const void *data;
@@ -174,8 +179,9 @@ ANYC_API ANYC_MUST_CHECK int anyc_tls_export(struct anyc_stream *s, void *out, s
 					     const char *label, const void *context,
 					     size_t context_size);
 /*
- * The channel binding of a type, as SASL's mechanisms want it: "tls-exporter" (RFC 9266), or
- * "tls-server-end-point" (RFC 5929).  The number of bytes, at most 64.  No checkpoint.
+ * The channel binding of a type, as SASL's mechanisms want it: "tls-exporter" (RFC 9266),
+ * "tls-server-end-point" or, of TLS 1.2 alone, "tls-unique" (RFC 5929).  The number of bytes, at
+ * most 64.  No checkpoint.
  *   errors  as anyc_tls_export(), ANYC_EINVAL (too little room), ANYC_ENOTSUP (another type; a
  *           certificate that is signed without a hash)
  */

@@ -33,6 +33,8 @@ const struct anyc_attribute anyc_tls_attribute_server_side = { "tls server side"
 const struct anyc_attribute anyc_tls_attribute_alpn = { "tls alpn protocol", 256 };
 const struct anyc_attribute anyc_tls_attribute_server_name = { "tls server name", 256 };
 const struct anyc_attribute anyc_tls_attribute_resumed = { "tls session resumed", sizeof(bool) };
+const struct anyc_attribute anyc_tls_attribute_ragged_eof = { "tls ragged eof", sizeof(bool) };
+const struct anyc_attribute anyc_tls_attribute_shared_ciphers = { "tls shared ciphers", 1024 };
 const struct anyc_attribute anyc_tls_attribute_peer_certificate = {
 	"tls peer certificate", sizeof(struct anyc_tls_bytes)
 };
@@ -228,6 +230,7 @@ static bool is_of_tls(const struct anyc_attribute *attribute)
 		&anyc_tls_attribute_alpn,             &anyc_tls_attribute_server_name,
 		&anyc_tls_attribute_resumed,          &anyc_tls_attribute_peer_certificate,
 		&anyc_tls_attribute_peer_subject,     &anyc_tls_attribute_peer_names,
+		&anyc_tls_attribute_shared_ciphers,
 	};
 	size_t i;
 
@@ -235,6 +238,15 @@ static bool is_of_tls(const struct anyc_attribute *attribute)
 		if (attribute == ours[i])
 			return true;
 	return false;
+}
+
+static int shared_ciphers(struct anyc__tls_stream *t, char *out)
+{
+	int size = (int)anyc_tls_attribute_shared_ciphers.size;
+
+	if (t->server && SSL_get_shared_ciphers(t->ssl, out, size) != NULL)
+		return 0;
+	return anyc_fail(ANYC_ENOATTR, 0, "only a server is told which ciphers its peer knows");
 }
 
 /* A client's is what it has sent; a server's what it was asked for. */
@@ -262,6 +274,10 @@ int anyc__tls_attribute(struct anyc_stream *s, const struct anyc_attribute *attr
 		memcpy(out, &flag, sizeof flag);
 		return 0;
 	}
+	if (attribute == &anyc_tls_attribute_ragged_eof) {
+		memcpy(out, &t->ragged_eof, sizeof t->ragged_eof);
+		return 0;
+	}
 	if (!is_of_tls(attribute))
 		return t->transport == NULL ? ANYC_ECLOSED
 					    : anyc_stream_attribute(t->transport, attribute, out,
@@ -274,6 +290,8 @@ int anyc__tls_attribute(struct anyc_stream *s, const struct anyc_attribute *attr
 		memcpy(out, &flag, sizeof flag);
 		return 0;
 	}
+	if (attribute == &anyc_tls_attribute_shared_ciphers)
+		return shared_ciphers(t, out);
 	if (attribute == &anyc_tls_attribute_alpn) {
 		SSL_get0_alpn_selected(t->ssl, &protocol, &length);
 		copy_text(attribute, out, length > 0 ? (const char *)protocol : text, length);
@@ -381,6 +399,28 @@ static int end_point(struct anyc__tls_stream *t, void *out, size_t size)
 	return (int)length;
 }
 
+/* RFC 5929, 3.1: the first Finished of the last handshake, the client's unless it was resumed. */
+static int unique(struct anyc__tls_stream *t, void *out, size_t size)
+{
+	bool is_mine = t->server == (SSL_session_reused(t->ssl) == 1);
+	unsigned char finished[EVP_MAX_MD_SIZE];
+	size_t length;
+	int rc;
+
+	if (SSL_version(t->ssl) >= TLS1_3_VERSION)
+		return anyc_fail(ANYC_ENOTSUP, 0, "tls-unique is not defined for TLS 1.3; "
+						  "tls-exporter is");
+	rc = has_own_secret(t);
+	if (rc != 0)
+		return rc;
+	length = is_mine ? SSL_get_finished(t->ssl, finished, sizeof finished)
+			 : SSL_get_peer_finished(t->ssl, finished, sizeof finished);
+	if (length > size)
+		return anyc_fail(ANYC_EINVAL, 0, "tls-unique has %zu bytes", length);
+	memcpy(out, finished, length);
+	return (int)length;
+}
+
 int anyc_tls_channel_binding(struct anyc_stream *s, const char *type, void *out, size_t size)
 {
 	struct anyc__tls_stream *t;
@@ -393,6 +433,8 @@ int anyc_tls_channel_binding(struct anyc_stream *s, const char *type, void *out,
 				 "anyc_tls_channel_binding() needs a type and room");
 	if (strcmp(type, "tls-server-end-point") == 0)
 		return end_point(t, out, size);
+	if (strcmp(type, "tls-unique") == 0)
+		return unique(t, out, size);
 	if (strcmp(type, "tls-exporter") != 0)
 		return anyc_fail(ANYC_ENOTSUP, 0, "no channel binding is called \"%s\"", type);
 	if (size < 32)

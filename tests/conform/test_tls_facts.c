@@ -200,6 +200,79 @@ ANYC_TEST(tls, g12_exported_keys)
 	}
 }
 
+/* The first Finished message, which both sides have; who resumes begins the other way round. */
+ANYC_TEST(tls, g12_unique_to_a_connection)
+{
+	struct anyc_tls_context_options client = { .sessions = 10 };
+	unsigned char ours[2][64], theirs[64];
+	struct fixture f;
+	struct link l;
+	int i;
+
+	fixture_make(&f);
+	client.ca_file = f.certs.ca;
+	fixture_client(&f, &client);
+	fixture_newest(&f, TLS1_2_VERSION);
+	for (i = 0; i < 2; i++) {
+		link_make(&l, &f, NULL);
+		CHECK(flag_of(l.client.stream, &anyc_tls_attribute_resumed) == (i == 1));
+		CHECK_RC(anyc_tls_channel_binding(l.client.stream, "tls-unique", ours[i], 11),
+			 ANYC_EINVAL);
+		CHECK_INT(anyc_tls_channel_binding(l.client.stream, "tls-unique", ours[i], 64), ==,
+			  12);
+		CHECK_INT(anyc_tls_channel_binding(l.server.stream, "tls-unique", theirs, 64), ==,
+			  12);
+		CHECK(memcmp(ours[i], theirs, 12) == 0);
+		/* As OpenSSL has it: the client's own, if it was a whole handshake. */
+		CHECK_INT((i == 0 ? SSL_get_finished : SSL_get_peer_finished)(
+				  anyc_tls_stream_openssl(l.client.stream), theirs, 64), ==, 12);
+		CHECK(memcmp(ours[i], theirs, 12) == 0);
+		link_close(&l);
+	}
+	CHECK(memcmp(ours[0], ours[1], 12) != 0);
+	fixture_end(&f);
+}
+
+ANYC_TEST(tls, g12_ciphers_that_both_know)
+{
+	char list[1024];
+	struct fixture f;
+	struct link l;
+	size_t v;
+
+	for (v = 0; v < 2; v++) {
+		fixture_make(&f);
+		fixture_newest(&f, versions[v]);
+		link_make(&l, &f, NULL);
+		CHECK_OK(anyc_stream_attribute(l.server.stream,
+					       &anyc_tls_attribute_shared_ciphers, list,
+					       sizeof list));
+		CHECK_HAS(list, SSL_get_cipher_name(anyc_tls_stream_openssl(l.client.stream)));
+		CHECK_RC(anyc_stream_attribute(l.client.stream,
+					       &anyc_tls_attribute_shared_ciphers, list,
+					       sizeof list), ANYC_ENOATTR);
+		CHECK_HAS(anyc_error_detail(ANYC_ENOATTR), "only a server");
+		CHECK_STR(list, "");
+		link_free(&l);
+		fixture_end(&f);
+	}
+}
+
+ANYC_TEST(tls, g12_whether_an_end_may_be_ragged)
+{
+	struct fixture f;
+	struct link l;
+
+	fixture_make(&f);
+	link_prepare(&l, &f, NULL);
+	l.client.options.ragged_eof = true;
+	link_shake(&l);
+	CHECK(flag_of(l.client.stream, &anyc_tls_attribute_ragged_eof));
+	CHECK(!flag_of(l.server.stream, &anyc_tls_attribute_ragged_eof));
+	link_free(&l);
+	fixture_end(&f);
+}
+
 ANYC_TEST(tls, g12_nothing_to_export)
 {
 	struct fixture f;
