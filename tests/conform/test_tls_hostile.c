@@ -286,6 +286,45 @@ ANYC_TEST(tls, c14_key_updates_without_end)
 	fixture_end(&f);
 }
 
+/* TLS 1.2's: each is answered that there is no renegotiation, also by who unwraps. */
+static void send_hello_requests(struct anyc_stream *s, int count)
+{
+	SSL *ssl = anyc_tls_stream_openssl(s);
+
+	SSL_clear_options(ssl, SSL_OP_NO_RENEGOTIATION);
+	while (count-- > 0) {
+		CHECK_INT(SSL_renegotiate(ssl), ==, 1);
+		CHECK_INT(SSL_do_handshake(ssl), ==, 1);
+	}
+	CHECK_OK(anyc_stream_send(s, "data", 4));
+}
+
+ANYC_TEST(tls, c14_hello_requests_without_end)
+{
+	struct anyc_stream *transport;
+	struct fixture f;
+	struct link l;
+	size_t rest_size;
+	void *rest;
+	char buf[8];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		fixture_make(&f);
+		fixture_newest(&f, TLS1_2_VERSION);
+		link_make(&l, &f, NULL);
+		send_hello_requests(l.server.stream, 30);
+		CHECK_RC(anyc_stream_receive(l.client.stream, buf, sizeof buf), 4);
+		send_hello_requests(l.server.stream, 100);
+		CHECK_RC(i == 0 ? anyc_stream_receive(l.client.stream, buf, sizeof buf)
+				: anyc_tls_unwrap(l.client.stream, &transport, &rest, &rest_size),
+			 ANYC_EBROKEN);
+		CHECK_HAS(anyc_error_detail(ANYC_EBROKEN), "without data");
+		link_free(&l);
+		fixture_end(&f);
+	}
+}
+
 /* ---------------------------------------------------------------------------- renegotiation */
 
 static int receive_all(void *arg)
