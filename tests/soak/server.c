@@ -2,6 +2,7 @@
 /* The server of a soak: echoes, and hangs up on who asks for it. */
 #include <anyc/anyc.h>
 #include <anyc/tls.h>
+#include <stdio.h>
 
 #include "soak.h"
 
@@ -39,7 +40,7 @@ static int serve_one(void *arg, struct anyc_stream *stream)
 	return 0;
 }
 
-static int port_of(struct anyc_listener *l, _Atomic unsigned *port)
+int soak_port(struct anyc_listener *l, _Atomic unsigned *port)
 {
 	struct anyc_address address;
 	int rc = anyc_listener_attribute(l, &anyc_attribute_local_address, &address,
@@ -50,11 +51,11 @@ static int port_of(struct anyc_listener *l, _Atomic unsigned *port)
 	return rc;
 }
 
-static int wrap(struct anyc_listener **l, const char *pem)
+int soak_tls_listener(struct anyc_listener **l, const char *pem, int64_t handshake_timeout)
 {
 	struct anyc_tls_context_options settings = {.server = true, .chain_file = pem,
 						    .key_file = pem};
-	struct anyc_tls_options o = {.server = true};
+	struct anyc_tls_options o = {.server = true, .handshake_timeout = handshake_timeout};
 	struct anyc_listener *below = *l;
 	int rc = anyc_tls_context_new(&o.context, &settings);
 
@@ -97,12 +98,19 @@ static int await_ends(struct soak *s)
 /* A loop gives the stacks of a burst back when nothing is ready, 1,024 of them at a time. */
 static int await_stacks(const struct soak *s)
 {
-	unsigned times = (s->connections + s->tls_connections) / 1024 + 1;
+	unsigned times = s->at_once / 1024 + 1;
 	int rc = 0;
 
 	while (rc == 0 && times-- > 0)
 		rc = anyc_sleep(ANYC_MILLISECOND);
 	return rc;
+}
+
+int soak_settle(struct soak *s)
+{
+	int rc = await_ends(s);
+
+	return rc == 0 ? await_stacks(s) : rc;
 }
 
 /* Looks at itself each time that all connections have ended. */
@@ -117,9 +125,7 @@ static int watch(struct soak *s)
 		if (rc == 0)
 			rc = soak_wait(s, &s->ended, phase + 1, "all clients were through");
 		if (rc == 0)
-			rc = await_ends(s);
-		if (rc == 0)
-			rc = await_stacks(s);
+			rc = soak_settle(s);
 		if (rc == 0)
 			soak_look(s, "server", figures, phase);
 		s->measured = phase + 1;
@@ -137,11 +143,11 @@ int soak_server(void *arg)
 	if (rc == 0)
 		rc = anyc_tcp_listen(&tls.listener, "0.0.0.0", "0", NULL);
 	if (rc == 0)
-		rc = wrap(&tls.listener, s->pem);
+		rc = soak_tls_listener(&tls.listener, s->pem, 0);
 	if (rc == 0)
-		rc = port_of(plain.listener, &s->port);
+		rc = soak_port(plain.listener, &s->port);
 	if (rc == 0)
-		rc = port_of(tls.listener, &s->tls_port);
+		rc = soak_port(tls.listener, &s->tls_port);
 	anyc_group_enter(&group, NULL);
 	if (rc == 0) {
 		anyc_spawn(&group, serve, &plain);
@@ -152,5 +158,7 @@ int soak_server(void *arg)
 	rc = anyc_group_leave(&group, rc);
 	anyc_listener_free(tls.listener);
 	anyc_listener_free(plain.listener);
+	snprintf(s->summary, sizeof s->summary, "%u connections, %u at once, and nothing grew",
+		 s->served, s->open_most);
 	return rc;
 }
