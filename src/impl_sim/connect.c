@@ -8,6 +8,8 @@
  *  - A listener that is full does not answer.  The question is sent again, as Linux does: a second
  *    later, then two, four... and given up after 127.
  *  - Who gives up resets what the listener may have.
+ *  - Who chose a port shares it with others that did, as by SO_REUSEADDR, but not with a listener.
+ *    Two connections are never between the same addresses and ports.
  */
 #include <errno.h>
 #include <string.h>
@@ -121,34 +123,84 @@ static void progress(struct anyc__sim_event *event)
 
 /* -------------------------------------------------------------------------------- addresses */
 
+/* An end's address as IPv4 or IPv6 has it, whatever its socket is. */
+static struct anyc_address plain(const struct anyc_address *a)
+{
+	struct anyc_address copy = *a;
+
+	anyc__sim_unmap(&copy);
+	return copy;
+}
+
+static bool is_same_place(const struct anyc_address *a, const struct anyc_address *b)
+{
+	return anyc_address_port(a) == anyc_address_port(b) && anyc__sim_same_host(a, b);
+}
+
+/* The port of who connected is given up by a reset, or when both directions have ended. */
+static bool has_port(const struct anyc__sim_conn *c)
+{
+	const struct anyc__sim_wire *to = &c->end[0].in, *from = &c->end[1].in;
+
+	return c->end[0].broken == 0 && !from->reset.sent && !(from->fin.sent && to->ended);
+}
+
 bool anyc__sim_has_caller(const struct anyc_sim *sim, const struct anyc_address *a)
 {
 	const struct anyc__sim_conn *c;
 
 	for (c = sim->net->conns; c != NULL; c = c->next) {
-		struct anyc_address from = c->end[0].local;
+		struct anyc_address from = plain(&c->end[0].local);
 
-		anyc__sim_unmap(&from);
-		if (!c->end[0].closed && anyc_address_port(&from) == anyc_address_port(a) &&
+		if (!c->chose_port && has_port(c) &&
+		    anyc_address_port(&from) == anyc_address_port(a) &&
 		    anyc__sim_serves(a, &from))
 			return true;
 	}
 	return false;
 }
 
-static int choose_local(struct anyc_sim *sim, struct anyc_address *local,
-			const struct anyc_address *to, const struct anyc_address *from)
+/* There is a connection from and to these addresses and ports. */
+static bool has_conn(const struct anyc_sim *sim, const struct anyc_address *local,
+		     const struct anyc_address *remote)
+{
+	const struct anyc__sim_conn *c;
+
+	for (c = sim->net->conns; c != NULL; c = c->next) {
+		struct anyc_address from = plain(&c->end[0].local);
+		struct anyc_address to = plain(&c->end[1].local);
+
+		if (has_port(c) && !c->end[0].closed && is_same_place(&from, local) &&
+		    is_same_place(&to, remote))
+			return true;
+	}
+	return false;
+}
+
+/* Whether the port of one's own choice is somebody else's; a socket on :: is on 0.0.0.0, too. */
+static bool is_taken(const struct anyc_sim *sim, const struct anyc_address *from)
+{
+	struct anyc_address at = plain(from), four = { .length = sizeof(struct sockaddr_in) };
+
+	if (anyc__sim_is_taken(sim, &at, false))
+		return true;
+	if (at.storage.ss_family == AF_INET || !anyc__sim_is_any(&at))
+		return false;
+	four.storage.ss_family = AF_INET;
+	anyc__sim_set_port(&four, anyc_address_port(from));
+	return anyc__sim_is_taken(sim, &four, false);
+}
+
+static int choose_port(struct anyc_sim *sim, struct anyc_address *local,
+		       const struct anyc_address *remote, const struct anyc_address *from)
 {
 	unsigned port = from != NULL ? anyc_address_port(from) : 0;
 
-	*local = from != NULL && !anyc__sim_is_any(from) ? *from : *to;
-	anyc__sim_unmap(local);
-	anyc__sim_set_port(local, port);
-	if (port != 0)
-		return anyc__sim_has_caller(sim, local) ||
-				       anyc__sim_listener_for(sim, local) != NULL
-			       ? -EADDRINUSE
-			       : 0;
+	if (port != 0) {
+		anyc__sim_set_port(local, port);
+		return is_taken(sim, from) ? -EADDRINUSE :
+		       has_conn(sim, local, remote) ? -EADDRNOTAVAIL : 0;
+	}
 	port = anyc__sim_free_port(sim);
 	anyc__sim_set_port(local, port);
 	return port != 0 ? 0 : -EADDRNOTAVAIL;
@@ -165,7 +217,8 @@ static int conn_new(struct anyc__sim_conn **out, struct anyc_sim *sim,
 	anyc__sim_unmap(&remote);
 	mapped = mapped && remote.storage.ss_family == AF_INET;
 	anyc__sim_be_loopback(&remote);
-	rc = choose_local(sim, &local, &remote, from);
+	local = from != NULL && !anyc__sim_is_any(from) ? plain(from) : remote;
+	rc = choose_port(sim, &local, &remote, from);
 	if (rc != 0)
 		return rc;
 	c = sim->ops->alloc(sizeof *c);
@@ -174,6 +227,7 @@ static int conn_new(struct anyc__sim_conn **out, struct anyc_sim *sim,
 	c->sim = sim;
 	c->link = *anyc__sim_link_of(sim, &remote);
 	c->held = 1;
+	c->chose_port = from != NULL && anyc_address_port(from) != 0;
 	c->progress.happen = progress;
 	for (i = 0; i < 2; i++) {
 		c->end[i].conn = c;

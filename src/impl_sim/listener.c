@@ -136,7 +136,7 @@ bool anyc__sim_serves(const struct anyc_address *at, const struct anyc_address *
 	       (anyc__sim_is_any(at) || anyc__sim_same_host(at, to));
 }
 
-static bool is_taken(const struct anyc_sim *sim, const struct anyc_address *a, bool reuse_port)
+bool anyc__sim_is_taken(const struct anyc_sim *sim, const struct anyc_address *a, bool reuse_port)
 {
 	const struct anyc__sim_listener *l;
 	size_t i;
@@ -259,7 +259,7 @@ int anyc__sim_listen(void *self, struct anyc_listener **out, const struct anyc_a
 		port = anyc__sim_free_port(sim);
 	else
 		for (i = 0; i < list->count; i++)
-			if (is_taken(sim, &list->list[i], options->reuse_port))
+			if (anyc__sim_is_taken(sim, &list->list[i], options->reuse_port))
 				return -EADDRINUSE;
 	if (port == 0)
 		return -EADDRINUSE;

@@ -74,6 +74,7 @@ struct anyc__sim_conn {
 	struct anyc__sim_end end[2]; /* the one that connected, the one that listened */
 	unsigned held;               /* ends that somebody has */
 	bool vanished;
+	bool chose_port; /* who connected */
 
 	struct anyc__sim_event progress; /* while it connects */
 	enum anyc__sim_connecting connecting;
@@ -155,7 +156,7 @@ void anyc__sim_wake(struct anyc_event **slot);
 
 int anyc__sim_connect(void *self, struct anyc_stream **out, const struct anyc_address *to,
 		      const struct anyc_address *from);
-/* A connection began at this address and port, and its end there is open. */
+/* A connection that began at this address has the port for itself: it was given a free one. */
 bool anyc__sim_has_caller(const struct anyc_sim *sim, const struct anyc_address *a);
 /* Somebody does not have an end any more. */
 void anyc__sim_conn_drop(struct anyc__sim_conn *c);
@@ -167,6 +168,8 @@ int anyc__sim_listen(void *self, struct anyc_listener **out, const struct anyc_a
 /* Who would accept a connection to this address; NULL: nobody. */
 struct anyc__sim_listener *anyc__sim_listener_for(struct anyc_sim *sim,
 						  const struct anyc_address *to);
+/* Whether a listener or a caller is in the way of one more at this address. */
+bool anyc__sim_is_taken(const struct anyc_sim *sim, const struct anyc_address *a, bool reuse_port);
 /* A connection to `to` may come to a listener's address `at`. */
 bool anyc__sim_serves(const struct anyc_address *at, const struct anyc_address *to);
 bool anyc__sim_listener_full(const struct anyc__sim_listener *l);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sim's network: time, faults, and what TCP does.  What every network of anyc's does is tested
- * by ANYC_TEST_NET.
+ * The sim's network: time, faults, and what TCP does.  Where the kernel's does the same a test runs
+ * on both, by ANYC_TEST_NET.
  */
 #include "conform_net.h"
 #include "lib/alloc_fault.h"
@@ -499,7 +499,7 @@ static void check_ports(void)
 	CHECK_INT(local.length, ==, remote.length);
 	CHECK(memcmp(&local.storage, &remote.storage, local.length) == 0);
 	CHECK_INT(anyc_address_port(&local), ==, 7000);
-	CHECK_RC(anyc_tcp_connect(&s, "10.0.0.2", "80", &bound), -EADDRINUSE);
+	CHECK_RC(anyc_tcp_connect(&s, "10.0.0.2", "80", &bound), -EADDRNOTAVAIL);
 	bound.local_host = "10.0.0.2";
 	bound.local_port = 80;
 	CHECK_RC(anyc_tcp_connect(&s, "10.0.0.2", "80", &bound), -EADDRINUSE);
@@ -522,6 +522,115 @@ static void check_ports(void)
 ANYC_TEST_MAIN(simnet, ports, "sim")
 {
 	run_link(NULL, check_ports);
+}
+
+static unsigned local_port(struct anyc_stream *s)
+{
+	struct anyc_address a;
+
+	CHECK_OK(anyc_stream_attribute(s, &anyc_attribute_local_address, &a, sizeof a));
+	return anyc_address_port(&a);
+}
+
+/* At 127.0.0.1 other tests' connections still have ports of the kernel's (TIME_WAIT). */
+#define QUIET_HOST "127.0.0.77"
+#define HOST_OF_CHOSEN "127.0.0.78"
+
+static int listen_on_port(const char *host, unsigned port)
+{
+	struct anyc_listener *l;
+	char text[16];
+	int rc;
+
+	snprintf(text, sizeof text, "%u", port);
+	rc = anyc_tcp_listen(&l, host, text, NULL);
+	anyc_listener_free(l);
+	return rc;
+}
+
+/* A port that was chosen is shared with others that chose it (SO_REUSEADDR), to other places. */
+ANYC_TEST_NET(simnet, h02_a_port_that_was_chosen)
+{
+	struct anyc_tcp_connect_options o = { .local_host = HOST_OF_CHOSEN };
+	struct anyc_address free_port;
+	struct anyc_stream *a, *b, *c;
+	struct anyc_listener *l, *m;
+	int fd = refusing_port(&free_port);
+	struct port port;
+	char text[16];
+
+	close(fd);
+	o.local_port = anyc_address_port(&free_port);
+	CHECK_OK(anyc_tcp_listen(&l, NULL, "0", NULL));
+	port = port_of(l);
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o));
+	CHECK_OK(anyc_tcp_connect(&b, "127.0.0.2", port.text, &o));
+	CHECK_INT(local_port(a), ==, local_port(b));
+	CHECK_RC(anyc_tcp_connect(&c, "127.0.0.1", port.text, &o), -EADDRNOTAVAIL);
+	snprintf(text, sizeof text, "%u", o.local_port);
+	CHECK_OK(anyc_tcp_listen(&m, HOST_OF_CHOSEN, text, NULL));
+	CHECK_RC(anyc_tcp_connect(&c, "127.0.0.3", port.text, &o), -EADDRINUSE);
+	o.local_host = NULL;
+	CHECK_RC(anyc_tcp_connect(&c, "127.0.0.3", port.text, &o), -EADDRINUSE);
+	o.local_host = "::";
+	CHECK_RC(anyc_tcp_connect(&c, "::1", port.text, &o), -EADDRINUSE);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+	anyc_listener_free(l);
+	anyc_listener_free(m);
+}
+
+/* A port that was given is its caller's alone, until the peer has ended, too. */
+ANYC_TEST_NET(simnet, h02_a_port_that_was_given)
+{
+	struct anyc_tcp_connect_options o = { .local_host = "127.0.0.1" };
+	struct port port;
+	struct anyc_listener *l = listen_here(&port);
+	struct anyc_stream *a, *b, *c;
+
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	o.local_port = local_port(a);
+	anyc_stream_free(a);
+	check_end(b);
+	CHECK_RC(listen_on_port("127.0.0.1", o.local_port), -EADDRINUSE);
+	CHECK_RC(anyc_tcp_connect(&c, "127.0.0.1", port.text, &o), -EADDRINUSE);
+	anyc_stream_free(b);
+	/* The peer is the first to end. */
+	o.local_host = QUIET_HOST;
+	o.local_port = 0;
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	o.local_port = local_port(a);
+	anyc_stream_free(b);
+	check_end(a);
+	CHECK_RC(listen_on_port(QUIET_HOST, o.local_port), -EADDRINUSE);
+	anyc_stream_free(a);
+	CHECK_OK(listen_on_port(QUIET_HOST, o.local_port));
+	anyc_listener_free(l);
+}
+
+/* One that was reset has no port any more, though its stream is open. */
+ANYC_TEST_NET(simnet, h02_a_port_after_a_reset)
+{
+	struct anyc_tcp_connect_options o = { .local_host = QUIET_HOST };
+	struct port port;
+	struct anyc_listener *l = listen_here(&port);
+	struct anyc_stream *a, *b;
+	unsigned local;
+	char c;
+
+	CHECK_OK(anyc_tcp_connect(&a, "127.0.0.1", port.text, &o));
+	CHECK_OK(anyc_listener_accept(l, &b));
+	local = local_port(a);
+	CHECK_RC(listen_on_port(QUIET_HOST, local), -EADDRINUSE);
+	CHECK_OK(anyc_stream_send(a, "unread", 6));
+	CHECK_RC(anyc_stream_receive(b, &c, 1), 1);
+	anyc_stream_free(b);
+	check_broken(a, ECONNRESET);
+	CHECK_OK(listen_on_port(QUIET_HOST, local));
+	anyc_stream_free(a);
+	anyc_listener_free(l);
 }
 
 /* ------------------------------------------------------------------------------------- names */
