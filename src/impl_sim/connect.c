@@ -177,48 +177,81 @@ static bool has_conn(const struct anyc_sim *sim, const struct anyc_address *loca
 	return false;
 }
 
+static struct anyc_address any4(unsigned port)
+{
+	struct anyc_address a = { .length = sizeof(struct sockaddr_in) };
+
+	a.storage.ss_family = AF_INET;
+	anyc__sim_set_port(&a, port);
+	return a;
+}
+
 /* Whether the port of one's own choice is somebody else's; a socket on :: is on 0.0.0.0, too. */
 static bool is_taken(const struct anyc_sim *sim, const struct anyc_address *from)
 {
-	struct anyc_address at = plain(from), four = { .length = sizeof(struct sockaddr_in) };
+	struct anyc_address at = plain(from), four = any4(anyc_address_port(from));
 
 	if (anyc__sim_is_taken(sim, &at, false))
 		return true;
-	if (at.storage.ss_family == AF_INET || !anyc__sim_is_any(&at))
-		return false;
-	four.storage.ss_family = AF_INET;
-	anyc__sim_set_port(&four, anyc_address_port(from));
-	return anyc__sim_is_taken(sim, &four, false);
+	return at.storage.ss_family == AF_INET6 && anyc__sim_is_any(&at) &&
+	       anyc__sim_is_taken(sim, &four, false);
 }
 
-static int choose_port(struct anyc_sim *sim, struct anyc_address *local,
-		       const struct anyc_address *remote, const struct anyc_address *from)
+/*
+ * Where it goes to and comes from: both of one family, whatever their socket's is.  To all
+ * addresses is to the one that it comes from, if that is known, or to the loopback.
+ */
+static int choose_hosts(struct anyc_address *local, struct anyc_address *remote,
+			const struct anyc_address *to, const struct anyc_address *from)
+{
+	unsigned port = anyc_address_port(to);
+
+	*remote = plain(to);
+	*local = plain(from != NULL ? from : to);
+	if (local->storage.ss_family == AF_INET && remote->storage.ss_family == AF_INET6) {
+		if (!anyc__sim_is_any(remote))
+			return -EAFNOSUPPORT;
+		*remote = any4(port);
+		anyc__sim_be_loopback(remote);
+	} else if (local->storage.ss_family != remote->storage.ss_family) {
+		if (!anyc__sim_is_any(local))
+			return -ENETUNREACH;
+		*local = any4(0);
+	}
+	if (anyc__sim_is_any(remote) && remote->storage.ss_family == AF_INET)
+		*remote = *local;
+	anyc__sim_be_loopback(remote);
+	anyc__sim_set_port(remote, port);
+	if (anyc__sim_is_any(local))
+		*local = *remote;
+	return 0;
+}
+
+static int choose(struct anyc_sim *sim, struct anyc_address *local, struct anyc_address *remote,
+		  const struct anyc_address *to, const struct anyc_address *from)
 {
 	unsigned port = from != NULL ? anyc_address_port(from) : 0;
+	bool chosen = port != 0;
+	int rc;
 
-	if (port != 0) {
-		anyc__sim_set_port(local, port);
-		return is_taken(sim, from) ? -EADDRINUSE :
-		       has_conn(sim, local, remote) ? -EADDRNOTAVAIL : 0;
-	}
-	port = anyc__sim_free_port(sim);
+	if (chosen && is_taken(sim, from))
+		return -EADDRINUSE;
+	rc = choose_hosts(local, remote, to, from);
+	if (rc != 0)
+		return rc;
+	if (!chosen)
+		port = anyc__sim_free_port(sim);
 	anyc__sim_set_port(local, port);
-	return port != 0 ? 0 : -EADDRNOTAVAIL;
+	return port == 0 || (chosen && has_conn(sim, local, remote)) ? -EADDRNOTAVAIL : 0;
 }
 
 static int conn_new(struct anyc__sim_conn **out, struct anyc_sim *sim,
 		    const struct anyc_address *to, const struct anyc_address *from)
 {
-	bool mapped = to->storage.ss_family == AF_INET6;
-	struct anyc_address remote = *to, local;
+	struct anyc_address local, remote;
 	struct anyc__sim_conn *c;
-	int i, rc;
+	int i, rc = choose(sim, &local, &remote, to, from);
 
-	anyc__sim_unmap(&remote);
-	mapped = mapped && remote.storage.ss_family == AF_INET;
-	anyc__sim_be_loopback(&remote);
-	local = from != NULL && !anyc__sim_is_any(from) ? plain(from) : remote;
-	rc = choose_port(sim, &local, &remote, from);
 	if (rc != 0)
 		return rc;
 	c = sim->ops->alloc(sizeof *c);
@@ -235,7 +268,7 @@ static int conn_new(struct anyc__sim_conn **out, struct anyc_sim *sim,
 		c->end[i].remote = i == 0 ? *to : local;
 		anyc__sim_wire_init(&c->end[i]);
 	}
-	if (mapped)
+	if (to->storage.ss_family == AF_INET6)
 		anyc__sim_map(&c->end[0].local);
 	conn_link(c);
 	*out = c;

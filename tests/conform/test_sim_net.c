@@ -633,6 +633,89 @@ ANYC_TEST_NET(simnet, h02_a_port_after_a_reset)
 	anyc_listener_free(l);
 }
 
+/* ---------------------------------------------------------------------------------- families */
+
+struct meeting {
+	const char *from, *to; /* bound to, connected to */
+	int rc;
+	const char *local, *server; /* the client's own address, and the one it has come to */
+};
+
+static void check_text(struct anyc_stream *s, const struct anyc_attribute *which, const char *want)
+{
+	struct anyc_address a;
+	char text[80];
+
+	CHECK_OK(anyc_stream_attribute(s, which, &a, sizeof a));
+	anyc_address_format(&a, text, sizeof text);
+	*strrchr(text, ':') = '\0'; /* the port */
+	CHECK_STR(text, want);
+}
+
+static void meet(struct anyc_listener *l, const struct meeting *m)
+{
+	struct anyc_tcp_connect_options o = { .local_host = m->from };
+	struct port port = port_of(l);
+	struct anyc_stream *a, *b;
+
+	CHECK_RC(anyc_tcp_connect(&a, m->to, port.text, &o), m->rc);
+	if (m->rc != 0)
+		return;
+	CHECK_OK(anyc_listener_accept(l, &b));
+	check_text(a, &anyc_attribute_local_address, m->local);
+	check_text(b, &anyc_attribute_remote_address, m->local);
+	check_text(b, &anyc_attribute_local_address, m->server);
+	anyc_stream_free(a);
+	anyc_stream_free(b);
+}
+
+/* A socket of IPv6 that is bound to an address of IPv4, or the other way round. */
+ANYC_TEST_NET(simnet, h03_bound_to_another_family)
+{
+	static const struct meeting meetings[] = {
+		{ "::1", "::ffff:127.0.0.1", -ENETUNREACH, NULL, NULL },
+		{ "::1", "::ffff:0.0.0.0", -ENETUNREACH, NULL, NULL },
+		{ "::ffff:127.0.0.1", "::1", -EAFNOSUPPORT, NULL, NULL },
+		{ "::ffff:0.0.0.0", "::1", -EAFNOSUPPORT, NULL, NULL },
+		{ "::ffff:0.0.0.0", "::ffff:127.0.0.1", 0, "[::ffff:127.0.0.1]",
+		  "[::ffff:127.0.0.1]" },
+		{ "::", "::ffff:127.0.0.1", 0, "[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]" },
+		{ "::", "::1", 0, "[::1]", "[::1]" },
+	};
+	struct anyc_listener *l;
+
+	CHECK_OK(anyc_tcp_listen(&l, NULL, "0", NULL));
+	for (size_t i = 0; i < sizeof meetings / sizeof *meetings; i++)
+		meet(l, &meetings[i]);
+	anyc_listener_free(l);
+}
+
+/* To 0.0.0.0 is to the address that one is bound to, to :: is to the loopback. */
+ANYC_TEST_NET(simnet, h03_bound_and_to_all_addresses)
+{
+	static const struct meeting mapped[] = {
+		{ "::ffff:127.0.0.5", "::", 0, "[::ffff:127.0.0.5]", "[::ffff:127.0.0.1]" },
+		{ "::ffff:127.0.0.5", "::ffff:0.0.0.0", 0, "[::ffff:127.0.0.5]",
+		  "[::ffff:127.0.0.5]" },
+		{ "::ffff:0.0.0.0", "::", 0, "[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]" },
+		{ "::1", "::", 0, "[::1]", "[::1]" },
+	};
+	static const struct meeting four[] = {
+		{ "127.0.0.5", "0.0.0.0", 0, "127.0.0.5", "127.0.0.5" },
+		{ "0.0.0.0", "0.0.0.0", 0, "127.0.0.1", "127.0.0.1" },
+	};
+	struct anyc_listener *l;
+
+	CHECK_OK(anyc_tcp_listen(&l, NULL, "0", NULL));
+	for (size_t i = 0; i < sizeof mapped / sizeof *mapped; i++)
+		meet(l, &mapped[i]);
+	anyc_listener_free(l);
+	CHECK_OK(anyc_tcp_listen(&l, "0.0.0.0", "0", NULL));
+	for (size_t i = 0; i < sizeof four / sizeof *four; i++)
+		meet(l, &four[i]);
+	anyc_listener_free(l);
+}
+
 /* ------------------------------------------------------------------------------------- names */
 
 static void check_names(void)
