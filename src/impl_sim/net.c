@@ -243,6 +243,7 @@ int anyc_sim_set_link_sized(struct anyc_sim *sim, const char *address,
 	wrong = link == NULL ? "the link is NULL" : anyc__sim_link_wrong(&l);
 	if (wrong != NULL)
 		return anyc_fail(ANYC_EINVAL, 0, "anyc_sim_set_link: %s", wrong);
+	anyc__sim_unmap(&a);
 	x = exception_of(sim, &a);
 	if (x == NULL) {
 		x = sim->ops->alloc(sizeof *x);

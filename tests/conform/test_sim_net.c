@@ -340,9 +340,21 @@ static void check_reach(void)
 	CHECK_OK(connect_to("10.0.0.1"));
 }
 
+/* An address has one link, however it is written. */
+static void check_mapped_link(void)
+{
+	listen_at(NULL);
+	set_reach("::ffff:10.0.0.1", ANYC_SIM_REFUSES);
+	CHECK_RC(connect_to("::ffff:10.0.0.1"), -ECONNREFUSED);
+	CHECK_RC(connect_to("10.0.0.1"), -ECONNREFUSED);
+	set_reach("10.0.0.1", ANYC_SIM_REACHABLE);
+	CHECK_OK(connect_to("::ffff:10.0.0.1"));
+}
+
 ANYC_TEST_MAIN(simnet, h05_refused_hanging_unreachable, "sim")
 {
 	run_link(NULL, check_reach);
+	run_link(NULL, check_mapped_link);
 }
 
 static void check_nobody(void)
