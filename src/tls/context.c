@@ -128,7 +128,7 @@ int anyc_tls_context_new_sized(struct anyc_tls_context **out,
 	ctx = calloc(1, sizeof *ctx);
 	if (ctx == NULL) {
 		anyc__tls_settings_unref(settings);
-		return -ENOMEM;
+		return anyc_fail(-ENOMEM, ENOMEM, "anyc_tls_context_new(): no memory");
 	}
 	atomic_init(&ctx->references, 1);
 	pthread_mutex_init(&ctx->mutex, NULL);

@@ -97,7 +97,7 @@ int anyc_tls_listener_sized(struct anyc_listener **out, struct anyc_listener *be
 				 ".context");
 	listener = calloc(1, sizeof *listener);
 	if (listener == NULL)
-		return -ENOMEM;
+		return anyc_fail(-ENOMEM, ENOMEM, "anyc_tls_listener(): no memory");
 	anyc_listener_init(&listener->head, &listener_ops);
 	listener->below = below;
 	listener->options = o;

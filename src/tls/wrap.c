@@ -207,7 +207,7 @@ static int make_stream(struct anyc__tls_stream **out, struct anyc_stream *transp
 	int rc;
 
 	if (t == NULL)
-		return -ENOMEM;
+		return anyc_fail(-ENOMEM, ENOMEM, "TLS: no memory for a stream");
 	memcpy(t->host, name->text, length);
 	t->key = t->host + length + 1;
 	snprintf(t->host + length + 1, key, "%s:%u", name->text, port);
@@ -255,6 +255,14 @@ int anyc__tls_create(struct anyc__tls_stream **out, struct anyc_stream *transpor
 	return rc;
 }
 
+/* What was in the way of a call that found its stream closed is the closing. */
+static int leave(struct anyc__tls_stream *t, bool waited, int rc, const char *call)
+{
+	if ((rc == ANYC_ECLOSED || rc == ANYC_EBROKEN) && t->closed)
+		rc = anyc_fail(ANYC_ECLOSED, 0, "%s(): another task has closed the stream", call);
+	return anyc__tls_leave(t, 0, waited, rc);
+}
+
 static int handshake_now(struct anyc__tls_stream *t)
 {
 	bool waited = false;
@@ -262,7 +270,7 @@ static int handshake_now(struct anyc__tls_stream *t)
 
 	if (rc == 0)
 		rc = anyc__tls_ready(t, 0, &waited);
-	return anyc__tls_leave(t, 0, waited, rc);
+	return leave(t, waited, rc, "anyc_tls_handshake");
 }
 
 static int wrap(struct anyc_stream **out, struct anyc_stream *transport, const char *host,
@@ -411,7 +419,7 @@ int anyc_tls_unwrap(struct anyc_stream *s, struct anyc_stream **transport, void 
 		ANYC_IGNORE(anyc_stream_close(s));
 		waited = true;
 	}
-	return anyc__tls_leave(t, 0, waited, rc);
+	return leave(t, waited, rc, "anyc_tls_unwrap");
 }
 
 void anyc_tls_free_rest(void *rest)

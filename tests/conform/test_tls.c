@@ -1155,7 +1155,44 @@ ANYC_TEST(tls, b150_unwrap_while_it_moves)
 	CHECK_OK(unwrap_task(&u));
 	CHECK_RC(u.rc, ANYC_EBUSY);
 	CHECK_OK(anyc_group_leave(&g, 0));
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, move_it, l.client.stream));
+	CHECK_OK(anyc_checkpoint());
+	CHECK_RC(anyc_tls_handshake(l.client.stream), ANYC_EBUSY);
+	CHECK_OK(anyc_group_leave(&g, 0));
 	check_end(l.client.stream);
+	link_free(&l);
+	fixture_end(&f);
+}
+
+static int unwrap_that_is_closed(void *arg)
+{
+	struct unwrapper *u = arg;
+
+	/* An older sentence of the same code. */
+	ANYC_IGNORE(anyc_fail(ANYC_ECLOSED, 0, "old"));
+	CHECK_OK(unwrap_task(u));
+	CHECK_RC(u->rc, ANYC_ECLOSED);
+	CHECK_STR(anyc_error_detail(ANYC_ECLOSED),
+		  "anyc_tls_unwrap(): another task has closed the stream");
+	return 0;
+}
+
+ANYC_TEST(tls, r14_unwrap_of_a_stream_that_is_closed_meanwhile)
+{
+	struct unwrapper u;
+	struct anyc_group g;
+	struct fixture f;
+	struct link l;
+
+	fixture_make(&f);
+	link_make(&l, &f, NULL);
+	u = (struct unwrapper){ .stream = l.client.stream };
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, unwrap_that_is_closed, &u));
+	SETTLE();
+	CHECK_OK(anyc_stream_close(l.client.stream));
+	CHECK_OK(anyc_group_leave(&g, 0));
 	link_free(&l);
 	fixture_end(&f);
 }
@@ -1291,7 +1328,7 @@ ANYC_TEST(tls, g01_peer_that_does_not_speak_tls)
 	CHECK_OK(anyc_stream_send(l.server.below, "HTTP/1.0 400 Bad Request\r\n", 26));
 	CHECK_OK(shake(&l.client));
 	CHECK_RC(l.client.rc, ANYC_ETLS);
-	CHECK_HAS(l.client.detail, "wrong version number");
+	CHECK_HAS(l.client.detail, "wrong version number: does the peer speak TLS");
 	link_free(&l);
 	fixture_end(&f);
 }

@@ -82,6 +82,63 @@ static void accept_raw(struct server *s, struct shake *client)
 	CHECK_OK(anyc_group_leave(&g, 0));
 }
 
+static int handshake_that_is_closed(void *arg)
+{
+	/* An older sentence of the same code. */
+	ANYC_IGNORE(anyc_fail(ANYC_ECLOSED, 0, "old"));
+	CHECK_RC(anyc_tls_handshake(arg), ANYC_ECLOSED);
+	CHECK_STR(anyc_error_detail(ANYC_ECLOSED),
+		  "anyc_tls_handshake(): another task has closed the stream");
+	return 0;
+}
+
+ANYC_TEST_NET(tls, r14_handshake_on_a_stream_that_is_closed_meanwhile)
+{
+	struct shake client = { .host = "localhost" };
+	struct anyc_group g;
+	struct server s;
+
+	server_make(&s, 0);
+	accept_raw(&s, &client);
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, handshake_that_is_closed, s.accepted));
+	SETTLE();
+	CHECK_OK(anyc_stream_close(s.accepted));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	anyc_stream_free(s.accepted);
+	anyc_stream_free(client.below);
+	server_end(&s);
+}
+
+/* A listener in use is not taken from under who uses it, nor one that is closed. */
+ANYC_TEST_NET(tls, r16_listener_in_use)
+{
+	struct anyc_tls_options o = { .server = true };
+	struct anyc_listener *l;
+	struct anyc_stream *client;
+	struct anyc_group g;
+	struct server s;
+
+	server_make(&s, 0);
+	o.context = s.f.server;
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, accept_task, &s));
+	SETTLE();
+	CHECK_RC(anyc_tls_listener(&l, s.listener, &o), ANYC_EINVAL);
+	CHECK(l == NULL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "in use");
+	CHECK_OK(anyc_tcp_connect(&client, "127.0.0.1", s.port, NULL));
+	CHECK_OK(anyc_group_leave(&g, 0));
+	anyc_stream_free(client);
+	CHECK_OK(anyc_listener_close(s.listener));
+	CHECK_RC(anyc_tls_listener(&l, s.listener, &o), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "closed");
+	CHECK_RC(anyc_tls_connect(&client, "localhost", "0", NULL), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "port 0");
+	anyc_stream_free(s.accepted);
+	server_end(&s);
+}
+
 /* Client and server side, connected. */
 static void connect_both(struct server *s, struct anyc_stream **client)
 {
