@@ -20,7 +20,10 @@ struct anyc_address {
 	socklen_t length;
 	struct sockaddr_storage storage;
 };
-/* "127.0.0.1:80", "[fe80::1%eth0]:80".  Counts and cuts as snprintf. */
+/*
+ * "127.0.0.1:80", "[fe80::1%eth0]:80", "unix:/run/a.sock", "unix:@abstract", "unix:(unnamed)".
+ * Counts and cuts as snprintf.
+ */
 ANYC_API size_t anyc_address_format(const struct anyc_address *a, char *buf, size_t size);
 /* The port, in host order; 0 if the family has none. */
 ANYC_API unsigned anyc_address_port(const struct anyc_address *a);

@@ -252,6 +252,21 @@ int anyc_file_stream_adopt(struct anyc_stream **out, int fd)
 	return 0;
 }
 
+/* The kernel's EINVAL is of either; it knows a whence or two more. */
+static int refuse_place(int64_t offset, int whence)
+{
+	if (whence != SEEK_SET && whence != SEEK_CUR && whence != SEEK_END)
+		return anyc_fail(ANYC_EINVAL, EINVAL,
+				 "anyc_file_stream_seek: whence %d is none of SEEK_SET, SEEK_CUR, "
+				 "SEEK_END", whence);
+	return anyc_fail(ANYC_EINVAL, EINVAL,
+			 "anyc_file_stream_seek: %lld from %s is no place in the file",
+			 (long long)offset,
+			 whence == SEEK_SET   ? "the beginning"
+			 : whence == SEEK_CUR ? "where it is"
+					      : "the end");
+}
+
 int anyc_file_stream_seek(struct anyc_stream *s, int64_t offset, int whence, int64_t *position)
 {
 	struct file *f;
@@ -268,9 +283,7 @@ int anyc_file_stream_seek(struct anyc_stream *s, int64_t offset, int whence, int
 		return anyc_fail(ANYC_EBUSY, 0, "anyc_file_stream_seek: a task reads or writes");
 	at = lseek(f->fd, (off_t)offset, whence);
 	if (at < 0 && errno == EINVAL)
-		return anyc_fail(ANYC_EINVAL, EINVAL,
-				 "anyc_file_stream_seek: offset %lld with whence %d is no place "
-				 "in the file", (long long)offset, whence);
+		return refuse_place(offset, whence);
 	if (at < 0)
 		return os_failure("anyc_file_stream_seek", errno);
 	s->ended_ = false;

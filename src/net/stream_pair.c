@@ -294,8 +294,9 @@ int anyc_stream_pair(struct anyc_stream **a, struct anyc_stream **b, size_t capa
 	if (a == NULL || b == NULL || a == b)
 		return anyc__misuse(ANYC_EINVAL,
 				    "anyc_stream_pair: it makes two streams, and %s",
-				    a == b && a != NULL ? "both places are the same"
-							: "a place for one is NULL");
+				    a == NULL   ? "the first place is NULL"
+				    : b == NULL ? "the second place is NULL"
+						: "the places are one");
 	*a = *b = NULL;
 	if (capacity == 0)
 		capacity = CAPACITY;

@@ -4,14 +4,24 @@
 
 #include "core/fd.h"
 
+static int wait_for(int fd, enum anyc__direction d)
+{
+	int rc = anyc__fd_wait_borrowed(fd, d);
+
+	if (rc == ANYC_ECLOSED)
+		return anyc_fail(ANYC_ECLOSED, 0,
+				 "descriptor %d: anyc_notify_closing() ended the wait", fd);
+	return rc;
+}
+
 int anyc_wait_readable(int fd)
 {
-	return anyc__fd_wait_borrowed(fd, ANYC__READ);
+	return wait_for(fd, ANYC__READ);
 }
 
 int anyc_wait_writable(int fd)
 {
-	return anyc__fd_wait_borrowed(fd, ANYC__WRITE);
+	return wait_for(fd, ANYC__WRITE);
 }
 
 void anyc_notify_closing(int fd)

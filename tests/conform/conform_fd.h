@@ -10,6 +10,7 @@ struct fd_waiter {
 	bool write;
 	struct anyc_scope scope;
 	int rc;
+	char detail[80];
 	bool done;
 };
 
@@ -20,6 +21,7 @@ UNUSED static int wait_on(void *arg)
 	anyc_scope_enter(&w->scope, NULL);
 	w->rc = w->write ? anyc_wait_writable(w->fd) : anyc_wait_readable(w->fd);
 	anyc_scope_leave(&w->scope, w->rc);
+	snprintf(w->detail, sizeof w->detail, "%s", anyc_error_detail(w->rc));
 	w->done = true;
 	return 0;
 }

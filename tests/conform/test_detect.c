@@ -319,6 +319,7 @@ ANYC_TEST_ON(detect, a11_run_inside_of_run, ANYC_ROWS_LOOP)
 
 	CHECK_RC(anyc_run(NULL, must_not_run, &ran), ANYC_EMISUSE);
 	CHECK_HAS(anyc_error_detail(ANYC_EMISUSE), "already running");
+	CHECK_HAS(anyc_error_detail(ANYC_EMISUSE), "call the function, or spawn a task");
 	CHECK_RC(anyc_run(&other, must_not_run, &ran), ANYC_EMISUSE);
 	CHECK(!ran);
 	CHECK_STR(anyc_current_library(), before);

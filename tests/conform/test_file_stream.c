@@ -125,8 +125,12 @@ ANYC_TEST(file_stream, f18_seek_and_tell)
 	CHECK_INT(at, ==, 4);
 	CHECK_RC(anyc_file_stream_seek(s, -1, SEEK_SET, &at), ANYC_EINVAL);
 	CHECK_INT(at, ==, -1);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "-1 from the beginning is no place");
+	CHECK_RC(anyc_file_stream_seek(s, -11, SEEK_END, &at), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "-11 from the end is no place");
 	CHECK_RC(anyc_file_stream_seek(s, 0, 99, NULL), ANYC_EINVAL);
-	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "whence 99");
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL),
+		  "whence 99 is none of SEEK_SET, SEEK_CUR, SEEK_END");
 	CHECK_RC(anyc_file_stream_seek(NULL, 0, SEEK_SET, NULL), ANYC_EINVAL);
 	CHECK_RECEIVES(s, "45");
 	CHECK_OK(anyc_stream_close(s));

@@ -305,11 +305,11 @@ ANYC_TEST(stream_pair, bad_arguments)
 	struct anyc_stream *a, *b;
 
 	CHECK_RC(anyc_stream_pair(NULL, &b, 0), ANYC_EINVAL);
-	CHECK_REPORT("it makes two streams");
+	CHECK_REPORT("it makes two streams, and the first place is NULL");
 	CHECK_RC(anyc_stream_pair(&a, NULL, 0), ANYC_EINVAL);
-	CHECK_REPORT("it makes two streams");
+	CHECK_REPORT("it makes two streams, and the second place is NULL");
 	CHECK_RC(anyc_stream_pair(&a, &a, 0), ANYC_EINVAL);
-	CHECK_REPORT("it makes two streams");
+	CHECK_REPORT("it makes two streams, and the places are one");
 	CHECK_RC(anyc_stream_pair(&a, &b, (size_t)ANYC_IO_MAX + 1), ANYC_EINVAL);
 	CHECK(a == NULL && b == NULL);
 	CHECK_REPORT("more than a call can move");

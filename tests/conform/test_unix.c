@@ -73,6 +73,9 @@ ANYC_TEST(unix_sockets, h13_h14_connect_and_listen)
 	CHECK_OK(anyc_stream_attribute(a, &anyc_attribute_remote_address, &at, sizeof at));
 	anyc_address_format(&at, text, sizeof text);
 	CHECK_STR(text + 5, p.path);
+	CHECK_OK(anyc_stream_attribute(b, &anyc_attribute_remote_address, &at, sizeof at));
+	anyc_address_format(&at, text, sizeof text);
+	CHECK_STR(text, "unix:(unnamed)");
 	CHECK_OK(anyc_listener_close(l));
 	CHECK(!stands(p.path));
 	anyc_listener_free(l);

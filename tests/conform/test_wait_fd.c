@@ -133,6 +133,7 @@ ANYC_TEST(wait_fd, b145_notify_closing_wakes_both)
 {
 	int pair[2];
 	struct fd_waiter r = { 0 }, w = { .write = true };
+	char sentence[80];
 	struct anyc_group g;
 
 	unix_pair(pair);
@@ -146,6 +147,10 @@ ANYC_TEST(wait_fd, b145_notify_closing_wakes_both)
 	CHECK_OK(anyc_group_leave(&g, 0));
 	CHECK_RC(r.rc, ANYC_ECLOSED);
 	CHECK_RC(w.rc, ANYC_ECLOSED);
+	snprintf(sentence, sizeof sentence, "descriptor %d: anyc_notify_closing() ended the wait",
+		 pair[0]);
+	CHECK_STR(r.detail, sentence);
+	CHECK_STR(w.detail, sentence);
 	CHECK_INT(fcntl(pair[0], F_GETFD), >=, 0); /* it does not close */
 	bare_send(pair[1], "x");
 	CHECK_OK(anyc_wait_readable(pair[0]));
