@@ -81,8 +81,8 @@ ANYC_API ANYC_MUST_CHECK int anyc_udp_adopt(struct anyc_datagram **out, int fd);
 /*
  * Joins or leaves a multicast group ("239.1.2.3", "ff02::fb", "ff02::fb%eth0") on an interface, by
  * its name or number (NULL: the group's scope, else the system's choice).  Not checkpoints.
- *   errors  ANYC_EINVAL, ANYC_ECLOSED, -errno (-EADDRINUSE: joined already; -EADDRNOTAVAIL: not
- *           joined)
+ *   errors  ANYC_EINVAL (also no group's address, or of a family that the socket does not speak),
+ *           ANYC_ECLOSED, -errno (-EADDRINUSE: joined already; -EADDRNOTAVAIL: not joined)
  */
 ANYC_API ANYC_MUST_CHECK int anyc_udp_join(struct anyc_datagram *d, const char *group,
 					   const char *interface_name);

@@ -290,6 +290,15 @@ static int read_group(struct group_req *r, const char *group, const char *interf
 	return 0;
 }
 
+/* The kernel lets a socket of IPv6 alone join a group of IPv4, of which it then hears nothing. */
+static bool hears_no_ipv4(int fd)
+{
+	socklen_t size = sizeof(int);
+	int only = 0;
+
+	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &size) == 0 && only != 0;
+}
+
 static int change_group(struct anyc_datagram *d, int option, const char *group,
 			const char *interface_name, const char *call)
 {
@@ -306,6 +315,10 @@ static int change_group(struct anyc_datagram *d, int option, const char *group,
 		rc = read_group(&r, group, interface_name, call);
 	if (rc != 0)
 		return rc;
+	if (r.gr_group.ss_family == AF_INET && hears_no_ipv4(d->fd.fd))
+		return anyc_fail(ANYC_EINVAL, 0,
+				 "%s %s: the group is of IPv4, the socket of IPv6 alone", call,
+				 group);
 	if (setsockopt(d->fd.fd, r.gr_group.ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
 		       option, &r, sizeof r) == 0)
 		return 0;

@@ -476,6 +476,7 @@ ANYC_TEST(udp, h16_options)
 
 ANYC_TEST(udp, h29_multicast)
 {
+	struct anyc_udp_options alone = { .family = AF_INET6 };
 	struct anyc_udp_options shared = { .family = AF_INET, .reuse_address = true };
 	struct anyc_datagram *d, *from = bind_here();
 	struct anyc_address a, to;
@@ -510,6 +511,18 @@ ANYC_TEST(udp, h29_multicast)
 	CHECK_RC(anyc_udp_join(NULL, "ff02::1", NULL), ANYC_EINVAL);
 	CHECK_OK(anyc_datagram_close(d));
 	CHECK_RC(anyc_udp_join(d, "ff02::1", NULL), ANYC_ECLOSED);
+	anyc_datagram_free(d);
+	/* One that speaks both families hears groups of both. */
+	CHECK_OK(anyc_udp_bind(&d, NULL, "0", NULL));
+	CHECK_OK(anyc_udp_join(d, "239.3.2.1", "lo"));
+	a = where_is(d);
+	CHECK_OK(anyc_address_parse(&to, "239.3.2.1", anyc_address_port(&a)));
+	CHECK_OK(anyc_datagram_send_to(from, "all", 3, &to));
+	CHECK_DATAGRAM(d, "all");
+	anyc_datagram_free(d);
+	CHECK_OK(anyc_udp_bind(&d, "::1", "0", &alone));
+	CHECK_RC(anyc_udp_join(d, "239.3.2.1", "lo"), ANYC_EINVAL);
+	CHECK_HAS(anyc_error_detail(ANYC_EINVAL), "the socket of IPv6 alone");
 	anyc_datagram_free(d);
 	anyc_datagram_free(from);
 }
