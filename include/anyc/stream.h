@@ -113,7 +113,7 @@ struct anyc_attribute {
 };
 /*
  * Copies a fact to out; a wrapper asks what it wraps for what it does not know itself.  After a
- * failure the size bytes of out are 0.
+ * failure the size bytes of out are 0, unless the size or an argument was wrong.
  *   errors  ANYC_ENOATTR, ANYC_EINVAL (size is not the attribute's), or the getter's own
  */
 ANYC_API ANYC_MUST_CHECK int anyc_stream_attribute(struct anyc_stream *s,

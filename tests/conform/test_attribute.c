@@ -117,9 +117,12 @@ ANYC_TEST(attribute, b127_through_wrappers)
 	CHECK_RC(anyc_stream_attribute(outer, &broken, &value, sizeof value), -EIO);
 	CHECK_STR(anyc_error_detail(-EIO), "the getter failed");
 	CHECK_INT(value, ==, 0);
+	value = -1;
 	CHECK_RC(anyc_stream_attribute(outer, &colour, &value, sizeof value + 1), ANYC_EINVAL);
+	CHECK_INT(value, ==, -1);
 	anyc_stream_close(outer);
 	CHECK_RC(anyc_stream_attribute(outer, &colour, &value, sizeof value), ANYC_ECLOSED);
+	CHECK_INT(value, ==, 0);
 	anyc_stream_free(outer);
 	anyc_stream_free(peer);
 }
