@@ -1078,7 +1078,7 @@ static void talk_together(void)
 	CHECK_OK(anyc_group_leave(&g, ANYC_ECANCELED));
 }
 
-static void trace_talk(struct trace *t, uint64_t seed)
+static void trace_of(struct trace *t, uint64_t seed, void (*body)(void))
 {
 	struct anyc_sim_options options = {
 		.seed = seed,
@@ -1092,30 +1092,129 @@ static void trace_talk(struct trace *t, uint64_t seed)
 	};
 
 	memset(t, 0, sizeof *t);
-	CHECK_OK(run_options(&options, talk_together));
+	CHECK_OK(run_options(&options, body));
 }
 
-ANYC_TEST_MAIN(simnet, same_seed_same_trace, "sim", .deadline = 60)
+/* The traces of ten seeds hold all of these, are the same again, and differ from each other. */
+static void check_traces(void (*body)(void), const char *const *lines)
 {
-	struct trace one, again;
-	int different = 0;
+	struct trace one, again, other;
 
 	for (uint64_t seed = 1; seed <= 10; seed++) {
-		struct trace other;
+		void *shift = malloc((size_t)seed * 1000);
 
-		trace_talk(&one, seed);
-		trace_talk(&again, seed);
-		trace_talk(&other, seed + 1);
+		trace_of(&one, seed, body);
+		free(shift); /* so that memory lies elsewhere */
+		trace_of(&again, seed, body);
+		trace_of(&other, seed + 1, body);
 		CHECK_INT(one.length, ==, again.length);
 		CHECK(memcmp(one.text, again.text, one.length) == 0);
-		CHECK_HAS(one.text, " connect 10.0.0.2:");
-		CHECK_HAS(one.text, " data 10.0.0.2:");
-		different += strcmp(one.text, other.text) != 0;
+		for (const char *const *line = lines; *line != NULL; line++)
+			CHECK_HAS(one.text, *line);
+		CHECK(strcmp(one.text, other.text) != 0);
 		free(one.text);
 		free(again.text);
 		free(other.text);
 	}
-	CHECK_INT(different, ==, 10);
+}
+
+ANYC_TEST_MAIN(simnet, same_seed_same_trace, "sim", .deadline = 60)
+{
+	static const char *const lines[] = { " connect 10.0.0.2:", " data 10.0.0.2:", NULL };
+
+	check_traces(talk_together, lines);
+}
+
+/* Leaves something unread: the client is reset. */
+static int answer_and_go(void *arg, struct anyc_stream *s)
+{
+	unsigned char buf[200];
+	int rc = anyc_stream_receive(s, buf, sizeof buf);
+
+	(void)arg;
+	if (rc > 0)
+		rc = anyc_stream_send(s, buf, (size_t)rc);
+	if (rc == 0)
+		rc = anyc_sleep(MS(10));
+	return rc == ANYC_EBROKEN ? 0 : rc;
+}
+
+static int serve_rudely(void *listener)
+{
+	return anyc_serve(listener, answer_and_go, NULL, NULL);
+}
+
+/* Visits a host by each family in turn, and breaks some connections itself. */
+static int visit(const char *host, const struct anyc_tcp_connect_options *o, bool breaks)
+{
+	unsigned char buf[100];
+	struct anyc_stream *s;
+	int rc = anyc_tcp_connect(&s, host, w.port.text, o);
+
+	if (rc == 0)
+		rc = anyc_stream_send(s, bulk, 600);
+	if (rc == 0 && breaks)
+		rc = anyc_sim_reset(s);
+	while (rc >= 0 && (rc = anyc_stream_receive(s, buf, sizeof buf)) > 0)
+		continue;
+	anyc_stream_free(s);
+	return rc;
+}
+
+static int visit_all(void *port)
+{
+	static const char *const hosts[] = { "10.0.0.2", "2001:db8::2", "::ffff:10.0.0.3" };
+	struct anyc_tcp_connect_options o = { .local_port = *(unsigned *)port };
+
+	for (int i = 0; i < 30; i++) {
+		struct anyc_scope limit;
+		int rc;
+
+		anyc_scope_enter_timeout(&limit, ANYC_MINUTE);
+		rc = visit(hosts[i % 3], i % 2 != 0 ? &o : NULL, i % 5 == 0);
+		ANYC_IGNORE(anyc_scope_leave(&limit, rc)); /* whatever befell it */
+	}
+	return 0;
+}
+
+/* Two listeners on all addresses of both families, two clients. */
+static void visit_both(void)
+{
+	struct anyc_tcp_listen_options shared = { .reuse_port = true };
+	unsigned ports[] = { 7001, 7002 };
+	struct anyc_group g, clients;
+	struct anyc_listener *second;
+
+	CHECK_OK(anyc_tcp_listen(&w.listener, NULL, "0", &shared));
+	w.port = port_of(w.listener);
+	CHECK_OK(anyc_tcp_listen(&second, NULL, w.port.text, &shared));
+	anyc_group_enter(&g, NULL);
+	CHECK_OK(anyc_spawn(&g, serve_rudely, w.listener));
+	CHECK_OK(anyc_spawn(&g, serve_rudely, second));
+	anyc_group_enter(&clients, NULL);
+	CHECK_OK(anyc_spawn(&clients, visit_all, &ports[0]));
+	CHECK_OK(anyc_spawn(&clients, visit_all, &ports[1]));
+	CHECK_OK(anyc_group_leave(&clients, 0));
+	anyc_group_cancel(&g, "done");
+	CHECK_OK(anyc_group_leave(&g, ANYC_ECANCELED));
+	anyc_listener_free(second);
+}
+
+ANYC_TEST_MAIN(simnet, same_seed_same_trace_of_two_families, "sim", .deadline = 60)
+{
+	static const char *const lines[] = {
+		" listen [::]:",
+		" connect 10.0.0.2:7001 > 10.0.0.2:",
+		" connect [::ffff:10.0.0.3]:",
+		" data [2001:db8::2]:",
+		" data [::ffff:10.0.0.2]:7002 > [::ffff:10.0.0.2]:",
+		" data [::ffff:10.0.0.3]:",
+		" reset by hand",
+		" reset [::ffff:10.0.0.3]:",
+		NULL,
+	};
+
+	check_traces(visit_both, lines);
 }
 
 /* --------------------------------------------------------------------------------- misuse */
