@@ -11,9 +11,10 @@
  * and hang up before it has read all.
  *
  * A stream is used on the thread of one loop: the one on which a call of it first waits, until it
- * is moved (anyc_stream_move()) or that loop ends.  Another thread's calls are ANYC_ETHREAD once
- * that loop has it, and misuse before, as a plain thread's are always; a close or free is then
- * refused with a report, and the stream as it was.  In a forked child calls are ANYC_EFORKED.
+ * is moved (anyc_stream_move()) or that loop ends.  Calls on another thread are misuse: they are
+ * ANYC_ETHREAD once that loop has it, and not noticed before; in threads without a loop they may
+ * never be.  A close or free of what another loop has, while that loop has tasks, is refused with a
+ * report, and the stream is as it was.  In a forked child calls are ANYC_EFORKED.
  */
 #ifndef ANYC_STREAM_H
 #define ANYC_STREAM_H

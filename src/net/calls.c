@@ -118,6 +118,12 @@ int anyc__closing_end(const struct anyc__closing *c, int result)
 	return result;
 }
 
+int anyc__refuse_close(const struct anyc__closing *c)
+{
+	ANYC_IGNORE(anyc__closing_end(c, 0));
+	return anyc__refuse_elsewhere("close");
+}
+
 int anyc__close_below(struct anyc_stream **below, unsigned flags)
 {
 	struct anyc_stream *s = *below;

@@ -40,6 +40,8 @@ int anyc__closing_end(const struct anyc__closing *c, int result);
 extern const struct anyc_attribute anyc__attribute_elsewhere;
 /* To close or free it here would take it from under them: ANYC_ETHREAD, reported. */
 int anyc__refuse_elsewhere(const char *call);
+/* The same for a call that has begun to close. */
+int anyc__refuse_close(const struct anyc__closing *c);
 
 /*
  * How a call ends that does not come to its work: first the refusal that every call of this

@@ -428,10 +428,8 @@ int anyc_datagram_close(struct anyc_datagram *d)
 		return anyc__refuse_arguments(0, "close: the socket is NULL");
 	if (!anyc__closing_begin(&closing))
 		return closing.rc;
-	if (anyc__datagram_elsewhere(d)) {
-		ANYC_IGNORE(anyc__closing_end(&closing, 0));
-		return anyc__refuse_elsewhere("close");
-	}
+	if (anyc__datagram_elsewhere(d))
+		return anyc__refuse_close(&closing);
 	if (!d->closed)
 		close_open(d);
 	return anyc__closing_end(&closing, 0);

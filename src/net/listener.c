@@ -76,10 +76,8 @@ int anyc_listener_close(struct anyc_listener *l)
 		return anyc__refuse_arguments(0, "close: the listener is NULL");
 	if (!anyc__closing_begin(&closing))
 		return closing.rc;
-	if (!l->closed_ && elsewhere(l) == ANYC_ETHREAD) {
-		ANYC_IGNORE(anyc__closing_end(&closing, 0));
-		return anyc__refuse_elsewhere("close");
-	}
+	if (!l->closed_ && elsewhere(l) == ANYC_ETHREAD)
+		return anyc__refuse_close(&closing);
 	l->inside_++;
 	if (!l->closed_)
 		rc = close_open(l, closing.flags);

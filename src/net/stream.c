@@ -477,10 +477,8 @@ int anyc_stream_close(struct anyc_stream *s)
 		return anyc__refuse_arguments(0, "close: the stream is NULL");
 	if (!anyc__closing_begin(&closing))
 		return closing.rc;
-	if (is_elsewhere(s)) {
-		ANYC_IGNORE(anyc__closing_end(&closing, 0));
-		return anyc__refuse_elsewhere("close");
-	}
+	if (is_elsewhere(s))
+		return anyc__refuse_close(&closing);
 	s->inside_++;
 	if (!s->closed_)
 		rc = close_open(s, closing.flags);
